@@ -1,0 +1,315 @@
+//! Transactions. A write locks the logs' heads before anything else (registry first, then heads in
+//! id order) and then reads `now`: the head is the point at which everything a customer does is in
+//! one order. A read never locks. Neither exists without a tenant.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::Transaction;
+use uuid::{Uuid, uuid};
+
+use super::{Db, Role};
+use crate::base::{CustomerId, Digest, Entropy, Error, Instant, Result, TypedId};
+
+/// The name of a log: a customer's id, or a reserved one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(pub Uuid);
+
+impl LogId {
+    /// Facts that hold for all customers.
+    pub const REGISTRY: Self = Self(uuid!("00000000-0000-7000-8000-000000000001"));
+    /// The processor's own acts.
+    pub const PROCESSOR: Self = Self(uuid!("00000000-0000-7000-8000-000000000002"));
+}
+impl From<CustomerId> for LogId {
+    fn from(customer: CustomerId) -> Self {
+        Self(customer.uuid())
+    }
+}
+
+/// Proof that somebody vouched for this tenant: a credential of that customer, an ops route that
+/// names it in its path, a gate batch, or a claimed job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantScope(CustomerId);
+
+impl TenantScope {
+    /// Only extractors of callers, the gate and claimed jobs call this (`tests/tidy` holds it).
+    pub(crate) const fn vouched(customer: CustomerId) -> Self {
+        Self(customer)
+    }
+    /// The tenant.
+    #[must_use]
+    pub const fn customer(self) -> CustomerId {
+        self.0
+    }
+}
+
+/// A locked head: what the next entry builds on.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Epoch of the log.
+    pub epoch: i32,
+    /// Entries so far.
+    pub size: u64,
+    /// Roots of the tree's complete subtrees, largest first.
+    pub edge: Vec<Digest>,
+    /// Time of the last entry.
+    pub last_at: Instant,
+    /// The log's text name.
+    pub name: String,
+    /// True once this transaction has appended to it.
+    pub changed: bool,
+}
+
+/// What a write holds besides the heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Heads only.
+    Heads,
+    /// The registry's lock, shared: its facts stand still (every gate batch).
+    RegistryShared,
+    /// The registry's lock, alone: its facts change.
+    RegistryAlone,
+}
+
+/// A transaction that writes: heads locked, `now` read after them.
+pub struct WriteTx {
+    tx: Transaction<'static, Postgres>,
+    role: Role,
+    home: LogId,
+    now: Instant,
+    heads: BTreeMap<LogId, Head>,
+    db: Db,
+}
+
+/// A transaction that only reads, in one snapshot, as one tenant.
+pub struct ReadTx {
+    tx: Transaction<'static, Postgres>,
+    now: Instant,
+}
+
+struct HeadRow {
+    epoch: i32,
+    size: i64,
+    edge: Vec<u8>,
+    last_at: Instant,
+    name: String,
+    database_at: Instant,
+    offset: i64,
+}
+
+/// Key of the registry's advisory lock.
+const REGISTRY_LOCK: i64 = 0x6d61_6e64_6174_6501;
+
+impl Db {
+    /// Begins a write whose home is `home`, with the heads of `home` and `others` locked.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when a log does not exist; [`Error::Unavailable`] when a lock is not
+    /// granted in time or a clock is off.
+    pub async fn write(&self, role: Role, name: &'static str, lock: Lock, home: LogId, others: &[LogId]) -> Result<WriteTx> {
+        tracing::trace!(transaction = name, "begin");
+        let mut tx = self.pool(role).begin().await?;
+        if lock != Lock::Heads {
+            sqlx::query("SET LOCAL lock_timeout = '500ms'").execute(&mut *tx).await?;
+            let sql = match lock {
+                Lock::RegistryAlone => "SELECT pg_advisory_xact_lock($1)",
+                _ => "SELECT pg_advisory_xact_lock_shared($1)",
+            };
+            sqlx::query(sql).bind(REGISTRY_LOCK).execute(&mut *tx).await?;
+            sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+        }
+        let mut ids: Vec<LogId> = others.to_vec();
+        ids.push(home);
+        ids.sort_unstable();
+        ids.dedup();
+        let mut heads = BTreeMap::new();
+        let mut now = None;
+        for id in ids {
+            set_tenant(&mut tx, role, id).await?;
+            let row = lock_head(&mut tx, id).await?.ok_or(Error::NotFound)?;
+            self.clock().set_offset_millis(row.offset);
+            let read = self.clock().now();
+            check_clock(read, &row, self.clock().is_system())?;
+            now = Some(now.unwrap_or(read).max(read).max(row.last_at));
+            heads.insert(id, row.into_head()?);
+        }
+        set_tenant(&mut tx, role, home).await?;
+        let now = now.ok_or_else(|| Error::internal("a write has a head"))?;
+        Ok(WriteTx { tx, role, home, now, heads, db: self.clone() })
+    }
+
+    /// Begins a read as one tenant.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no connection is free.
+    pub async fn read(&self, role: Role, name: &'static str, home: LogId) -> Result<ReadTx> {
+        tracing::trace!(transaction = name, "begin");
+        let mut tx = self.pool(role).begin().await?;
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
+        set_tenant(&mut tx, role, home).await?;
+        Ok(ReadTx { tx, now: self.clock().now() })
+    }
+
+    /// Begins a transaction for housekeeping (last use, slow-down, attempts, sessions): tables that
+    /// hold no facts, by grant. It commits without an entry.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no connection is free.
+    pub async fn housekeeping(&self, role: Role, name: &'static str, home: LogId) -> Result<Housekeeping> {
+        tracing::trace!(transaction = name, "begin");
+        let mut tx = self.pool(role).begin().await?;
+        set_tenant(&mut tx, role, home).await?;
+        let offset = sqlx::query_scalar!("SELECT clock_offset_millis FROM installation").fetch_one(&mut *tx).await?;
+        self.clock().set_offset_millis(offset);
+        Ok(Housekeeping { tx, now: self.clock().now() })
+    }
+}
+
+/// The second way to commit: a closed list of tables, by grant.
+pub struct Housekeeping {
+    tx: Transaction<'static, Postgres>,
+    now: Instant,
+}
+
+impl Housekeeping {
+    /// The connection, inside the transaction.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+    /// The present time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+    /// Commits without an entry.
+    ///
+    /// # Errors
+    /// When the commit fails or its outcome is unknown.
+    pub async fn commit_housekeeping(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<()> {
+    let (setting, value) = match role {
+        Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
+        _ => ("mandate.customer", id.0.to_string()),
+    };
+    sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(conn).await?;
+    Ok(())
+}
+
+async fn lock_head(conn: &mut PgConnection, id: LogId) -> Result<Option<HeadRow>> {
+    Ok(sqlx::query_as!(
+        HeadRow,
+        r#"SELECT h.epoch, h.size, h.edge, h.last_at AS "last_at: Instant", l.name,
+                  clock_timestamp() AS "database_at!: Instant", i.clock_offset_millis AS "offset"
+           FROM log_head h JOIN log l ON l.id = h.customer_id CROSS JOIN installation i
+           WHERE h.customer_id = $1 FOR UPDATE OF h"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// A clock more than 2 s behind the head, or (the machine's own) 5 s off the database's, decides nothing.
+fn check_clock(read: Instant, row: &HeadRow, system: bool) -> Result<()> {
+    let behind = row.last_at.millis() - read.millis();
+    let off = (row.database_at.millis() - read.millis()).abs();
+    if behind > 2_000 || (system && off > 5_000) {
+        return Err(Error::Unavailable { retry_after: 5, cause: "the clock is off" });
+    }
+    Ok(())
+}
+
+impl HeadRow {
+    fn into_head(self) -> Result<Head> {
+        let edge = self.edge.chunks(32).map(Digest::from_slice).collect::<Option<Vec<_>>>();
+        Ok(Head {
+            epoch: self.epoch,
+            size: u64::try_from(self.size).map_err(Error::internal)?,
+            edge: edge.ok_or_else(|| Error::internal("a log's edge is not whole"))?,
+            last_at: self.last_at,
+            name: self.name,
+            changed: false,
+        })
+    }
+}
+
+impl WriteTx {
+    /// The connection, inside the transaction, as the home tenant.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+    /// The time of this transaction: the later of the clock and the heads' last entries.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+    /// The log this transaction acts for.
+    #[must_use]
+    pub const fn home(&self) -> LogId {
+        self.home
+    }
+    /// The source of randomness.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.db.entropy()
+    }
+    /// A new id with this transaction's time.
+    pub fn fresh<T: TypedId>(&self) -> T {
+        crate::base::fresh_id(self.now, self.db.entropy())
+    }
+    /// A locked head.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when this transaction has not locked it.
+    pub fn head(&mut self, log: LogId) -> Result<&mut Head> {
+        self.heads.get_mut(&log).ok_or_else(|| Error::internal("an entry for a log that is not locked"))
+    }
+    /// Acts as another log's tenant for a moment: entries of several logs in one transaction.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn act_for(&mut self, log: LogId) -> Result<()> {
+        set_tenant(&mut self.tx, self.role, log).await
+    }
+    /// Commits. Only `evidence::commit` calls this, after the entries.
+    ///
+    /// # Errors
+    /// When the commit fails or its outcome is unknown.
+    pub(crate) async fn commit_with_entries(mut self) -> Result<()> {
+        for (id, head) in std::mem::take(&mut self.heads) {
+            if !head.changed {
+                continue;
+            }
+            self.act_for(id).await?;
+            let edge: Vec<u8> = head.edge.iter().flat_map(|d| d.0).collect();
+            let size = i64::try_from(head.size).map_err(Error::internal)?;
+            let done = sqlx::query!(
+                "UPDATE log_head SET size = $2, edge = $3, last_at = $4 WHERE customer_id = $1",
+                id.0,
+                size,
+                edge,
+                head.last_at as Instant
+            )
+            .execute(&mut *self.tx)
+            .await?;
+            super::ensure_one(&done)?;
+        }
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl ReadTx {
+    /// The connection, inside the transaction.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+    /// The present time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+}

@@ -1,0 +1,200 @@
+//! Every event that can stand in a log, with its record. The word of a type never changes its
+//! meaning: a record that needs another shape becomes a new version `v` of the entry.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::decision::{DecisionRecord, GrantRecord, Reason};
+use crate::base::*;
+
+/// Version of the entries written today.
+pub const ENTRY_VERSION: u32 = 1;
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal { $($(#[$fd:meta])* $field:ident: $ty:ty,)* })*) => {
+        /// What happened.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "type", content = "record")]
+        pub enum Event {
+            $($(#[$doc])* #[serde(rename = $word)] $variant {
+                $($(#[$fd])* #[doc = concat!("`", stringify!($field), "`.")] $field: $ty,)*
+            },)*
+        }
+        impl Event {
+            /// The word of the event's type, as in the leaf.
+            #[must_use]
+            pub const fn word(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $word,)* }
+            }
+        }
+    };
+}
+
+events! {
+    /// Registry: one code list or calendar was loaded; the record holds its rows.
+    ReferenceLoaded = "reference.loaded" { list: String, sha256: Digest, rows: serde_json::Value, }
+    /// Registry: a platform was registered.
+    PlatformRegistered = "platform.registered" { platform: Code, }
+    /// Registry: a platform's gate was stopped.
+    PlatformSuspended = "platform.suspended" { suspension: SuspensionId, platform: Code, ground: Note, }
+    /// Registry: the release of a platform was proposed.
+    PlatformReleaseProposed = "platform.release_proposed" { suspension: SuspensionId, release: ReleaseId, }
+    /// Registry: a platform was released by a second ops person.
+    PlatformReleased = "platform.released" { suspension: SuspensionId, release: ReleaseId, }
+
+    /// Processor: an ops person was added.
+    OpsPersonAdded = "ops_person.added" { ops_person: OpsPersonId, role: String, }
+    /// Processor: an ops person's access ended.
+    OpsPersonEnded = "ops_person.ended" { ops_person: OpsPersonId, }
+    /// Processor: a key for the gate or the admin surface was made.
+    ProcessorKeyCreated = "processor_key.created" { api_key: ApiKeyId, surface: String, platform: Option<Code>, expires_at: Instant, }
+    /// Processor: such a key was revoked.
+    ProcessorKeyRevoked = "processor_key.revoked" { api_key: ApiKeyId, }
+    /// Processor: a public key for permits was published.
+    PermitKeyPublished = "permit_key.published" { kid: String, public_key: serde_json::Value, }
+
+    /// Platform: a customer's external id appeared.
+    ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }
+    /// Platform: a request for an unknown customer, or with a permit that names none, was refused.
+    UnknownRefused = "gate.unknown_refused" { request: serde_json::Value, reasons: Vec<Reason>, api_key: ApiKeyId, }
+
+    /// The customer was registered.
+    CustomerRegistered = "customer.registered" {
+        name: Name, kind: String, country: Code, zone: String, language: Code,
+        privacy_contacts: Vec<Email>, second_contacts: Vec<Email>,
+    }
+    /// Units were added.
+    UnitsAdded = "customer.units_added" { units: Vec<(Reference, Name)>, }
+    /// Every export of the customer was stopped.
+    CustomerSuspended = "customer.suspended" { suspension: SuspensionId, made_by: SuspendedBy, ground: Note, }
+    /// The release of a suspension made by ops was proposed.
+    CustomerReleaseProposed = "customer.release_proposed" { suspension: SuspensionId, release: ReleaseId, }
+    /// A suspension ended.
+    CustomerReleased = "customer.released" { suspension: SuspensionId, release: ReleaseId, }
+
+    /// The first signatory was proposed by one ops person.
+    FirstSignatoryProposed = "first_signatory.proposed" { first_signatory: FirstSignatoryId, agreement: AgreementId, person: PersonId, }
+    /// The first signatory was approved by a second ops person, and invited.
+    FirstSignatoryApproved = "first_signatory.approved" { first_signatory: FirstSignatoryId, membership: MembershipId, }
+    /// The notice to the agreement's contact was delivered; authority begins 72 hours later.
+    FirstSignatoryNotified = "first_signatory.notified" {
+        first_signatory: FirstSignatoryId, membership: MembershipId, delivered_at: Instant, authority_begins_at: Instant,
+    }
+    /// A membership began.
+    MembershipBegan = "membership.began" { membership: MembershipId, person: PersonId, role: String, until_on: Option<NaiveDate>, }
+    /// A membership ended.
+    MembershipEnded = "membership.ended" { membership: MembershipId, }
+    /// Authority was granted.
+    AuthorityGranted = "authority.granted" { membership: MembershipId, kind: String, units: Option<BTreeSet<Reference>>, begins_at: Instant, }
+    /// Authority was taken back.
+    AuthorityEnded = "authority.ended" { membership: MembershipId, kind: String, }
+    /// An API key was made.
+    ApiKeyCreated = "api_key.created" { api_key: ApiKeyId, role: String, expires_at: Instant, }
+    /// An API key was revoked.
+    ApiKeyRevoked = "api_key.revoked" { api_key: ApiKeyId, }
+
+    /// A document was stored.
+    DocumentStored = "document.stored" { document: DocumentId, sha256: Digest, length: u64, media_type: String, }
+
+    /// An agreement was prepared.
+    AgreementPrepared = "agreement.prepared" {
+        agreement: AgreementId, version: u32, platform: Code, external_id: Reference,
+        parameters: serde_json::Value, contact: Email, document: DocumentId, document_sha256: Digest,
+    }
+    /// An agreement was offered.
+    AgreementOffered = "agreement.offered" { agreement: AgreementId, }
+    /// An agreement was accepted, with what the gate reads from it.
+    AgreementAccepted = "agreement.accepted" {
+        agreement: AgreementId, version: u32, membership: MembershipId, platform: Code, external_id: Reference,
+        document_sha256: Digest, terms: AgreementTerms, in_force_from_at: Instant, in_force_until_at: Option<Instant>,
+    }
+    /// An agreement was terminated.
+    AgreementTerminated = "agreement.terminated" { agreement: AgreementId, in_force_until_at: Instant, }
+
+    /// A draft was written or changed.
+    InstructionDrafted = "instruction.drafted" { instruction: InstructionId, version: u32, kind: InstructionKind, digest: Digest, }
+    /// A version was signed. Its subjects stand apart.
+    InstructionSigned = "instruction.signed" {
+        instruction: InstructionId, version: u32, kind: InstructionKind, scope: Scope,
+        valid_from_at: Instant, valid_until_at: Option<Instant>,
+        document: DocumentId, document_sha256: Digest, membership: MembershipId,
+    }
+    /// An instruction was withdrawn.
+    InstructionRevoked = "instruction.revoked" { instruction: InstructionId, membership: MembershipId, }
+    /// A version was marked as appearing to infringe the law.
+    InstructionContested = "instruction.contested" { contest: ContestId, instruction: InstructionId, version: u32, ground: Note, }
+    /// A contested version was confirmed in writing.
+    InstructionConfirmed = "instruction.confirmed" {
+        contest: ContestId, instruction: InstructionId, version: u32, document: DocumentId, document_sha256: Digest, membership: MembershipId,
+    }
+    /// A recipient was added to the address book.
+    RecipientAdded = "recipient.added" { recipient: RecipientId, legal_entity: Name, country: Code, role: Code, transfer_ground: Option<Note>, }
+
+    /// An export was permitted.
+    ExportPermitted = "export.permitted" { decision: DecisionRecord, grant: GrantRecord, }
+    /// An export was refused.
+    ExportRefused = "export.refused" { decision: DecisionRecord, }
+    /// A dry run was answered; nothing was permitted or held.
+    ExportTried = "export.tried" { decision: DecisionRecord, }
+    /// A permit was redeemed.
+    ExportRedeemed = "export.redeemed" { export: ExportId, presented_by: Code, decision: DecisionRecord, }
+    /// A redemption was refused.
+    RedemptionRefused = "export.redemption_refused" { export: ExportId, presented_by: Code, intact: bool, decision: DecisionRecord, }
+    /// A platform reported that an export is complete.
+    ExportCompleted = "export.completed" { export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>, }
+    /// A platform reported that an export was aborted.
+    ExportAborted = "export.aborted" { export: ExportId, delivered: Volume, }
+}
+
+crate::words! {
+    /// Who stopped a customer's exports.
+    pub enum SuspendedBy {
+        /// A person of the customer.
+        Customer = "customer",
+        /// `ops_security`; never stops `return-at-end`.
+        Ops = "ops",
+    }
+}
+
+/// What the gate reads from an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementTerms {
+    /// IANA zone of its calendar days.
+    pub zone: chrono_tz::Tz,
+    /// Where recipients may be without a transfer ground.
+    pub residency: Residency,
+    /// The purposes it names.
+    pub purposes: BTreeSet<Code>,
+    /// The data categories it names.
+    pub data_categories: BTreeSet<Code>,
+}
+
+/// Where personal data may be (promise P7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Residency {
+    /// `eea_only`: the EU/EEA as of the day.
+    EeaOnly(EeaOnly),
+    /// The named countries; `EEA` stands for every member of the day.
+    Countries(BTreeSet<Code>),
+}
+
+crate::words! {
+    /// The word `eea_only`.
+    pub enum EeaOnly {
+        /// Only members of the EU/EEA.
+        EeaOnly = "eea_only",
+    }
+}
+
+impl Decode for Residency {
+    fn decode(value: &serde_json::Value, at: &Pointer, faults: &mut Faults) -> Option<Self> {
+        if value.is_array() {
+            Decode::decode(value, at, faults).map(Self::Countries)
+        } else {
+            Decode::decode(value, at, faults).map(Self::EeaOnly)
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What a customer's log says holds, rebuilt by one pure `apply`. The gate's store must read equal
+//! facts from the tables; replay decides on these. `apply` is keyed by the entry's version and
+//! never changes for an old one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+
+use super::decision::{DecisionRecord, ExportRequest, GrantRecord, InstructionRef};
+use super::event::{AgreementTerms, Event, SuspendedBy};
+use crate::base::{
+    AgreementId, Code, ContestId, Digest, ExportId, Instant, InstructionId, InstructionKind, Scope, Selector, SuspensionId, Volume,
+};
+
+/// An accepted agreement, as the gate reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreementFacts {
+    /// Version.
+    pub version: u32,
+    /// The platform it covers.
+    pub platform: Code,
+    /// Purposes, categories, residency, zone.
+    pub terms: AgreementTerms,
+    /// First instant in force.
+    pub from: Instant,
+    /// First instant no longer in force.
+    pub until: Option<Instant>,
+}
+
+/// A signed version of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionFacts {
+    /// What it covers, without subjects.
+    pub scope: Scope,
+    /// Whose data it covers; `None` when erased.
+    pub subjects: Option<Vec<Selector>>,
+    /// Start of its window.
+    pub valid_from: Instant,
+    /// First instant after its window.
+    pub valid_until: Option<Instant>,
+    /// The document's hash.
+    pub document_sha256: Digest,
+    /// Epoch and index of its signature.
+    pub signed: (u32, u64),
+    /// Open contests.
+    pub contests: BTreeSet<ContestId>,
+}
+
+/// An instruction with its signed versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstructionFacts {
+    /// Kind.
+    pub kind: InstructionKind,
+    /// True once withdrawn.
+    pub revoked: bool,
+    /// Signed versions.
+    pub versions: BTreeMap<u32, VersionFacts>,
+}
+
+/// An export: its permit and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportFacts {
+    /// What was asked, without subjects.
+    pub request: ExportRequest,
+    /// Whose data was asked for; `None` when erased.
+    pub subjects: Option<Vec<Selector>>,
+    /// What was granted.
+    pub grant: GrantRecord,
+    /// True once redeemed.
+    pub redeemed: bool,
+    /// True once reported complete.
+    pub completed: bool,
+    /// True once aborted.
+    pub aborted: bool,
+}
+
+impl ExportFacts {
+    /// True if the permit is still waiting to be redeemed at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Instant) -> bool {
+        !self.redeemed && !self.aborted && now < self.grant.expires_at
+    }
+}
+
+/// Volume that was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Records.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Used {
+    /// This and a volume more; an unstated dimension counts as none.
+    #[must_use]
+    pub fn plus(self, volume: &Volume) -> Self {
+        Self {
+            rows: self.rows.saturating_add(volume.rows.unwrap_or(0)),
+            files: self.files.saturating_add(volume.files.unwrap_or(0)),
+            bytes: self.bytes.saturating_add(volume.bytes.unwrap_or(0)),
+        }
+    }
+    /// The dimensions in the order of [`Volume::parts`].
+    #[must_use]
+    pub const fn parts(self) -> [u64; 3] {
+        [self.rows, self.files, self.bytes]
+    }
+}
+
+/// Everything the gate knows of one customer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Accepted agreements.
+    pub agreements: BTreeMap<AgreementId, AgreementFacts>,
+    /// Instructions with signed versions.
+    pub instructions: BTreeMap<InstructionId, InstructionFacts>,
+    /// Open suspensions of the customer.
+    pub suspensions: BTreeMap<SuspensionId, SuspendedBy>,
+    /// Exports.
+    pub exports: BTreeMap<ExportId, ExportFacts>,
+    /// Volume of redeemed exports, per version and day.
+    pub usage: BTreeMap<InstructionRef, BTreeMap<NaiveDate, Used>>,
+}
+
+impl Facts {
+    /// A signed version.
+    #[must_use]
+    pub fn version(&self, at: InstructionRef) -> Option<(&InstructionFacts, &VersionFacts)> {
+        let instruction = self.instructions.get(&at.id)?;
+        Some((instruction, instruction.versions.get(&at.version)?))
+    }
+}
+
+/// An entry as `apply` takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied<'a> {
+    /// Epoch of the log.
+    pub epoch: u32,
+    /// Index in it.
+    pub index: u64,
+    /// What happened.
+    pub event: &'a Event,
+    /// Whose data, where the event has subjects that are not erased.
+    pub subjects: Option<&'a [Selector]>,
+}
+
+/// Takes one entry into the facts. Entries of version 1.
+pub fn apply(facts: &mut Facts, entry: Applied<'_>) {
+    match entry.event {
+        Event::AgreementAccepted { agreement, version, platform, terms, in_force_from_at, in_force_until_at, .. } => {
+            let accepted = AgreementFacts {
+                version: *version,
+                platform: platform.clone(),
+                terms: terms.clone(),
+                from: *in_force_from_at,
+                until: *in_force_until_at,
+            };
+            facts.agreements.insert(*agreement, accepted);
+        }
+        Event::AgreementTerminated { agreement, in_force_until_at } => {
+            if let Some(agreement) = facts.agreements.get_mut(agreement) {
+                agreement.until = Some(*in_force_until_at);
+            }
+        }
+        Event::CustomerSuspended { suspension, made_by, .. } => {
+            facts.suspensions.insert(*suspension, *made_by);
+        }
+        Event::CustomerReleased { suspension, .. } => {
+            facts.suspensions.remove(suspension);
+        }
+        Event::InstructionSigned { .. } | Event::InstructionRevoked { .. } | Event::InstructionContested { .. } | Event::InstructionConfirmed { .. } => {
+            apply_instruction(facts, entry);
+        }
+        _ => apply_export(facts, entry),
+    }
+}
+
+fn apply_instruction(facts: &mut Facts, entry: Applied<'_>) {
+    match entry.event {
+        Event::InstructionSigned { instruction, version, kind, scope, valid_from_at, valid_until_at, document_sha256, .. } => {
+            let signed = VersionFacts {
+                scope: scope.clone(),
+                subjects: entry.subjects.map(<[Selector]>::to_vec),
+                valid_from: *valid_from_at,
+                valid_until: *valid_until_at,
+                document_sha256: *document_sha256,
+                signed: (entry.epoch, entry.index),
+                contests: BTreeSet::new(),
+            };
+            facts
+                .instructions
+                .entry(*instruction)
+                .or_insert_with(|| InstructionFacts { kind: *kind, revoked: false, versions: BTreeMap::new() })
+                .versions
+                .insert(*version, signed);
+        }
+        Event::InstructionRevoked { instruction, .. } => {
+            if let Some(instruction) = facts.instructions.get_mut(instruction) {
+                instruction.revoked = true;
+            }
+        }
+        Event::InstructionContested { contest, instruction, version, .. } => {
+            if let Some(version) = version_mut(facts, *instruction, *version) {
+                version.contests.insert(*contest);
+            }
+        }
+        Event::InstructionConfirmed { contest, instruction, version, .. } => {
+            if let Some(version) = version_mut(facts, *instruction, *version) {
+                version.contests.remove(contest);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn version_mut(facts: &mut Facts, instruction: InstructionId, version: u32) -> Option<&mut VersionFacts> {
+    facts.instructions.get_mut(&instruction)?.versions.get_mut(&version)
+}
+
+fn apply_export(facts: &mut Facts, entry: Applied<'_>) {
+    match entry.event {
+        Event::ExportPermitted { decision: DecisionRecord { request, .. }, grant } => {
+            let export = ExportFacts {
+                request: request.clone(),
+                subjects: entry.subjects.map(<[Selector]>::to_vec),
+                grant: grant.clone(),
+                redeemed: false,
+                completed: false,
+                aborted: false,
+            };
+            facts.exports.insert(grant.export, export);
+        }
+        Event::ExportRedeemed { export, .. } => {
+            if let Some(export) = facts.exports.get_mut(export) {
+                export.redeemed = true;
+                let used = facts.usage.entry(export.grant.instruction).or_default().entry(export.grant.day).or_default();
+                *used = used.plus(&export.request.volume);
+            }
+        }
+        Event::ExportCompleted { export, .. } => {
+            if let Some(export) = facts.exports.get_mut(export) {
+                export.completed = true;
+            }
+        }
+        Event::ExportAborted { export, .. } => {
+            if let Some(export) = facts.exports.get_mut(export) {
+                export.aborted = true;
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,18 @@
+//! Evidence: append-only Merkle logs (RFC 6962), one per customer, platform, the processor and the
+//! registry. Rule: no effect without its entry, no entry without its effect; the entry commits in
+//! the transaction of the effect. Facts are rebuilt from entries by one pure `apply`.
+
+mod append;
+mod decision;
+mod event;
+mod facts;
+mod head;
+mod registry_facts;
+mod store;
+
+pub use append::{Actor, GateKey, NewEntry, Receipt, Subjects, commit, commit_record, commit_subjects};
+pub use decision::*;
+pub use event::*;
+pub use facts::*;
+pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
+pub use store::{StoredEntry, answered, entries, head_of};

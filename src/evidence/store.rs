@@ -1,0 +1,182 @@
+//! All SQL of the logs: inserting an entry, and reading entries in index order. Nothing here
+//! changes or removes one; the roles cannot.
+
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+
+use super::append::{NewEntry, Row};
+use super::event::Event;
+use crate::base::{Code, Digest, EntryId, Error, Instant, Result, Selector, from_value};
+use crate::db::LogId;
+
+/// An entry as it is stored.
+#[derive(Debug, Clone)]
+pub struct StoredEntry {
+    /// Id made before the transaction.
+    pub id: EntryId,
+    /// Epoch.
+    pub epoch: u32,
+    /// Index in the epoch.
+    pub index: u64,
+    /// Time.
+    pub at: Instant,
+    /// Word of the type.
+    pub word: String,
+    /// Leaf data.
+    pub leaf: Vec<u8>,
+    /// Hash of the leaf.
+    pub leaf_hash: Digest,
+    /// Nonce of the record's commitment.
+    pub nonce: Digest,
+    /// The record as it is stored.
+    pub record: Value,
+    /// The subjects as they are stored, with their nonce.
+    pub subjects: Option<(Value, Digest)>,
+    /// For entries made at the gate: platform and hash of the request.
+    pub request_hash: Option<Digest>,
+}
+
+impl StoredEntry {
+    /// The event, typed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the record does not have the shape of its type.
+    pub fn event(&self) -> Result<Event> {
+        let tagged = serde_json::json!({"type": self.word, "record": self.record});
+        from_value(&tagged).map_err(Error::internal)
+    }
+    /// The subjects, typed; `None` when the event has none or they were erased.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when they cannot be read.
+    pub fn selectors(&self) -> Result<Option<Vec<Selector>>> {
+        self.subjects.as_ref().map(|(list, _)| from_value(list).map_err(Error::internal)).transpose()
+    }
+}
+
+pub(super) async fn insert(conn: &mut PgConnection, entry: &NewEntry, row: &Row, epoch: i32, index: u64) -> Result<()> {
+    let index = i64::try_from(index).map_err(Error::internal)?;
+    let (subjects, subjects_nonce) = match &row.subjects {
+        Some((list, nonce)) => (Some(list), Some(nonce.as_slice())),
+        None => (None, None),
+    };
+    let gate = entry.gate.as_ref();
+    let hashes = gate.and_then(|g| g.hashes);
+    sqlx::query!(
+        "INSERT INTO log_entry (customer_id, epoch, index, id, type, at, leaf, leaf_hash, nonce, record, subjects, subjects_nonce,
+                                platform, route, key_hash, request_hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        entry.log.0,
+        epoch,
+        index,
+        row.id as EntryId,
+        entry.event.word(),
+        row.at as Instant,
+        row.leaf,
+        row.leaf_hash as Digest,
+        row.nonce.as_slice(),
+        row.record,
+        subjects,
+        subjects_nonce,
+        gate.map(|g| g.platform.as_str()),
+        gate.map(|g| g.route),
+        hashes.map(|h| h.0) as Option<Digest>,
+        hashes.map(|h| h.1) as Option<Digest>,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct EntryRow {
+    id: EntryId,
+    epoch: i32,
+    index: i64,
+    at: Instant,
+    word: String,
+    leaf: Vec<u8>,
+    leaf_hash: Digest,
+    nonce: Digest,
+    record: Value,
+    subjects: Option<Value>,
+    subjects_nonce: Option<Digest>,
+    request_hash: Option<Digest>,
+}
+
+impl TryFrom<EntryRow> for StoredEntry {
+    type Error = Error;
+    fn try_from(row: EntryRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            epoch: u32::try_from(row.epoch).map_err(Error::internal)?,
+            index: u64::try_from(row.index).map_err(Error::internal)?,
+            at: row.at,
+            word: row.word,
+            leaf: row.leaf,
+            leaf_hash: row.leaf_hash,
+            nonce: row.nonce,
+            record: row.record,
+            subjects: row.subjects.zip(row.subjects_nonce),
+            request_hash: row.request_hash,
+        })
+    }
+}
+
+/// Entries of a log in order, from `(epoch, index)` on, at most `limit`, optionally of some types only.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn entries(conn: &mut PgConnection, log: LogId, from: (u32, u64), limit: i64, words: Option<&[String]>) -> Result<Vec<StoredEntry>> {
+    let epoch = i32::try_from(from.0).map_err(Error::internal)?;
+    let index = i64::try_from(from.1).map_err(Error::internal)?;
+    sqlx::query_as!(
+        EntryRow,
+        r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest"
+           FROM log_entry WHERE customer_id = $1 AND (epoch, index) >= ($2, $3) AND ($4::text[] IS NULL OR type = ANY ($4))
+           ORDER BY epoch, index LIMIT $5"#,
+        log.0,
+        epoch,
+        index,
+        words,
+        limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(StoredEntry::try_from)
+    .collect()
+}
+
+/// The entry that answered an idempotency key at the gate, if one did.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn answered(conn: &mut PgConnection, log: LogId, platform: &Code, route: &str, key_hash: Digest) -> Result<Option<StoredEntry>> {
+    sqlx::query_as!(
+        EntryRow,
+        r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest"
+           FROM log_entry WHERE customer_id = $1 AND platform = $2 AND route = $3 AND key_hash = $4"#,
+        log.0,
+        platform as &Code,
+        route,
+        key_hash as Digest
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(StoredEntry::try_from)
+    .transpose()
+}
+
+/// Epoch and size of a log.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such log for this tenant.
+pub async fn head_of(conn: &mut PgConnection, log: LogId) -> Result<(u32, u64)> {
+    let row = sqlx::query!("SELECT epoch, size FROM log_head WHERE customer_id = $1", log.0)
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::NotFound)?;
+    Ok((u32::try_from(row.epoch).map_err(Error::internal)?, u64::try_from(row.size).map_err(Error::internal)?))
+}

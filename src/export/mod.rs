@@ -1,0 +1,4 @@
+//! The gate.
+mod candidate;
+mod decide;
+pub use decide::*;

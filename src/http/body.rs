@@ -1,0 +1,135 @@
+//! JSON bodies in and out. In: the media type, the size, one strict JSON value, then shape and
+//! values with every fault at once. Out: 200, or 201 with the place of what was created.
+//! What is larger than JSON (documents) is an [`super::Upload`].
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::Upload;
+use crate::base::{Decode, Error, Faults, Pointer, Result, parse_strict};
+
+/// The most bytes a JSON body may have.
+pub const JSON_LIMIT: usize = 1024 * 1024;
+
+/// A JSON body: read strictly as an argument, written as an answer (200).
+#[derive(Debug, Clone)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: Decode> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        if !is_json(request.headers()) {
+            return Err(Error::UnsupportedMediaType("application/json"));
+        }
+        let bytes = Upload::of(request, JSON_LIMIT).read_all().await?;
+        let value = parse_strict(&bytes).map_err(Error::Malformed)?;
+        let mut faults = Faults::default();
+        let read = T::decode(&value, &Pointer::default(), &mut faults);
+        faults.finish(read).map(Self)
+    }
+}
+
+/// `application/json`, alone or with UTF-8 as its charset.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    parts.next() == Some("application/json") && parts.all(|part| part.replace('"', "") == "charset=utf-8")
+}
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response(),
+            Err(error) => Error::internal(error).into_response(),
+        }
+    }
+}
+
+/// 201 with `Location` and what was created.
+#[derive(Debug, Clone)]
+pub struct Created<T> {
+    location: String,
+    value: T,
+}
+
+impl<T> Created<T> {
+    /// Created at this path.
+    pub fn at(location: impl Into<String>, value: T) -> Self {
+        Self { location: location.into(), value }
+    }
+}
+
+impl<T: serde::Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        match HeaderValue::try_from(self.location) {
+            Ok(location) => {
+                let mut response = Json(self.value).into_response();
+                if response.status() == StatusCode::OK {
+                    *response.status_mut() = StatusCode::CREATED;
+                    response.headers_mut().insert(LOCATION, location);
+                }
+                response
+            }
+            Err(error) => Error::internal(error).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    crate::request! {
+        /// A body without required fields.
+        pub struct Sample { note: Option<crate::base::Note>, }
+    }
+
+    async fn read(kind: &[&str], body: impl Into<Body>) -> Result<Json<Sample>> {
+        let mut request = Request::new(body.into());
+        for value in kind {
+            request.headers_mut().append(CONTENT_TYPE, value.parse().unwrap());
+        }
+        Json::from_request(request, &()).await
+    }
+
+    #[tokio::test]
+    async fn only_json_in_utf_8_is_read() {
+        for kind in ["application/json", "Application/JSON; charset=UTF-8", "application/json; charset=\"utf-8\""] {
+            assert!(read(&[kind], "{}").await.is_ok(), "{kind}");
+        }
+        let refused: [&[&str]; 6] = [
+            &[], &["text/plain"], &["application/jsonx"], &["application/json; charset=latin1"],
+            &["application/problem+json"], &["application/json", "application/json"],
+        ];
+        for kind in refused {
+            assert!(matches!(read(kind, "{}").await, Err(Error::UnsupportedMediaType(_))), "{kind:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_is_not_an_empty_object() {
+        assert!(matches!(read(&["application/json"], "").await, Err(Error::Malformed(_))));
+        assert!(matches!(read(&["application/json"], "{\"x\":1}").await, Err(Error::Invalid(_))));
+    }
+
+    #[tokio::test]
+    async fn the_size_is_counted_and_not_believed() {
+        let padded = |size: usize| format!("{{}}{}", " ".repeat(size - 2));
+        assert!(read(&["application/json"], padded(JSON_LIMIT)).await.is_ok());
+        let error = read(&["application/json"], padded(JSON_LIMIT + 1)).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge(1_048_576)), "{error:?}");
+    }
+
+    #[test]
+    fn created_says_where() {
+        let response = Created::at("/api/v1/things/1", serde_json::json!({"a": 1})).into_response();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()[LOCATION], "/api/v1/things/1");
+    }
+}

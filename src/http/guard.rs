@@ -1,0 +1,173 @@
+//! What every request passes before its handler: who calls, whether the route's access names them,
+//! whether the query holds only declared parameters, how large the body may become. Default deny:
+//! the guard is put around each handler when the router is built, not by the handler.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::access::bearer;
+use super::conditional::not_modified;
+use super::query::check_declared;
+use super::upload::cap;
+use super::{Access, ClientAddress, Host, Route};
+use crate::base::{Error, Result};
+
+/// What a guard knows of its route.
+#[derive(Clone)]
+pub(super) struct Guard<S> {
+    host: S,
+    access: Access,
+    query: Arc<[String]>,
+    body_limit: usize,
+}
+
+impl<S: Host> Guard<S> {
+    pub(super) fn of(host: S, route: &Route<S>) -> Self {
+        Self { host, access: route.access, query: route.query.as_slice().into(), body_limit: route.body_limit }
+    }
+
+    async fn check(&self, request: &mut Request) -> Result<()> {
+        if self.access != Access::Public {
+            let client = ClientAddress::of(request);
+            let token = bearer(request.headers())?;
+            let who = self.host.authenticate(self.access.surface(), token, client).await?;
+            self.access.admit(&who)?;
+            request.extensions_mut().extend(who.extensions);
+        }
+        check_declared(request.uri().query(), &self.query)?;
+        if declared_length(request.headers()) > self.body_limit as u64 {
+            return Err(Error::TooLarge(self.body_limit as u64));
+        }
+        Ok(())
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Lets a request through to its handler, or answers it with the first thing that is wrong.
+pub(super) async fn pass<S: Host>(State(guard): State<Guard<S>>, mut request: Request, next: Next) -> Response {
+    if let Err(error) = guard.check(&mut request).await {
+        return error.into_response();
+    }
+    // A length may be absent or a lie, so the bytes are counted as well.
+    let request = cap(request, guard.body_limit);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads || !request.headers().contains_key(IF_NONE_MATCH) {
+        return next.run(request).await;
+    }
+    let condition = request.headers().clone();
+    not_modified(&condition, next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::testing::{Client, client};
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+
+    async fn status(client: &Client, path: &str, authorization: &[&str]) -> StatusCode {
+        client.get(path, authorization).await.status
+    }
+
+    #[tokio::test]
+    async fn only_a_listed_role_with_the_right_kind_of_credential_gets_in() {
+        let client = client();
+        for (path, token, expected) in [
+            ("/api/v1/things", "admin-session", 200),
+            ("/api/v1/things", "admin-key", 200),
+            ("/api/v1/things", "auditor-session", 403),
+            ("/api/v1/things", "ops-session", 401),
+            ("/api/v1/things", "platform-key", 401),
+            ("/api/v1/things", "nobody", 401),
+            ("/api/v1/secrets", "admin-session", 200),
+            ("/api/v1/secrets", "admin-key", 403),
+            ("/api/admin/v1/things", "ops-session", 200),
+            ("/api/admin/v1/things", "admin-session", 401),
+            ("/gate/v1/things", "platform-key", 200),
+            ("/gate/v1/things", "admin-session", 401),
+            ("/gate/v1/things", "ops-session", 401),
+        ] {
+            let answer = client.get(path, &[&format!("Bearer {token}")]).await;
+            assert_eq!(answer.status.as_u16(), expected, "{path} as {token}");
+            assert_eq!(answer.headers.contains_key("www-authenticate"), expected == 401, "{path} as {token}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_handler_does_not_run_for_whom_the_access_does_not_name() {
+        let client = client();
+        for authorization in [&[][..], &["Bearer nobody"], &["Bearer auditor-session"]] {
+            client.get("/api/v1/things", authorization).await;
+        }
+        assert_eq!(client.probe.handled(), 0);
+        // Control: the same counter does count a handler that runs.
+        client.get("/api/v1/things", &["Bearer admin-session"]).await;
+        assert_eq!(client.probe.handled(), 1);
+    }
+
+    #[tokio::test]
+    async fn two_credentials_are_refused_and_not_resolved() {
+        let client = client();
+        let good = "Bearer admin-session";
+        assert_eq!(status(&client, "/api/v1/things", &[good]).await, 200);
+        assert_eq!(status(&client, "/api/v1/things", &[good, good]).await, 401);
+        assert_eq!(status(&client, "/api/v1/things", &[good, "Bearer nobody"]).await, 401);
+        assert_eq!(status(&client, "/open", &[good, good]).await, 200);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_query_parameter_is_refused_by_every_route() {
+        let client = client();
+        let good = ["Bearer admin-session"];
+        assert_eq!(status(&client, "/api/v1/things?limit=1", &good).await, 200);
+        // The handler behind this path reads no query at all.
+        let answer = client.get("/api/v1/secrets?limit=1&x=2", &good).await;
+        assert_eq!(answer.status, 400);
+        let pointers: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+        assert_eq!(pointers, ["limit", "x"]);
+        // Who is unknown learns nothing about parameters.
+        assert_eq!(status(&client, "/api/v1/secrets?x=2", &[]).await, 401);
+    }
+
+    #[tokio::test]
+    async fn the_caller_reaches_the_handler() {
+        let answer = client().get("/api/v1/things", &["Bearer admin-key"]).await;
+        assert_eq!(answer.body["caller"], "admin-key");
+    }
+
+    #[tokio::test]
+    async fn an_id_that_cannot_be_read_is_answered_like_an_absent_one() {
+        let client = client();
+        let good = ["Bearer admin-session"];
+        let absent = client.get("/api/v1/things/ins_0190a0b0c0d0700080000123456789ab", &good).await;
+        assert_eq!(absent.status, 404);
+        for id in ["x", "exp_0190a0b0c0d0700080000123456789ab", "%ff", "ins_%00"] {
+            let answer = client.get(&format!("/api/v1/things/{id}"), &good).await;
+            assert_eq!((answer.status, &answer.bytes), (absent.status, &absent.bytes), "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_with_and_without_a_declared_length() {
+        let client = client();
+        let answer = client.post("/api/v1/things", "application/json", &" ".repeat(1024 * 1024 + 1)).await;
+        assert_eq!((answer.status.as_u16(), answer.body["type"].as_str()), (413, Some("/docs/problems/body-too-large")));
+        let answer = client.post("/api/v1/things", "application/json", "{\"name\":\"a\"}").await;
+        assert_eq!(answer.status, 201);
+        // A body without a declared length is counted.
+        let chunks = futures_util::stream::iter((0..17).map(|_| std::io::Result::Ok(vec![b' '; 1024 * 64])));
+        let request = Request::post("/api/v1/things")
+            .header("authorization", "Bearer admin-session")
+            .header("content-type", "application/json");
+        let answer = client.send(request.body(Body::from_stream(chunks)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.body["type"].as_str()), (413, Some("/docs/problems/body-too-large")));
+    }
+}

@@ -1,0 +1,35 @@
+//! What is HTTP and not a feature: the route table and its router, the guard before every handler,
+//! the envelope around every request, problems, bodies, queries, documentation. It protects one
+//! rule: a route that is not in the table does not exist, and no route is open by omission. It
+//! knows no feature; what it must ask of the program stands in [`Host`].
+
+mod access;
+mod body;
+mod catalogue;
+mod conditional;
+pub mod docs;
+mod guard;
+mod health;
+mod host;
+mod layers;
+mod naming;
+mod openapi;
+mod problem;
+mod query;
+mod route;
+#[cfg(test)]
+mod testing;
+mod upload;
+
+pub use access::{Access, Credential, CustomerRole, Identified, IdentifiedRole, OpsRole, Surface, caller};
+pub use body::{Created, JSON_LIMIT, Json};
+pub use catalogue::{PROBLEMS, Problem};
+pub use conditional::{ETag, IDEMPOTENCY_KEY, IdempotencyKey, IfMatch};
+pub use health::health;
+pub use host::{ClientAddress, DEADLINE, Host};
+pub use naming::{REQUEST_ID, RequestId};
+pub use openapi::openapi;
+pub use problem::ProblemBody;
+pub use query::{PathId, Query};
+pub use route::{Route, check, router, routes};
+pub use upload::Upload;

@@ -1,0 +1,177 @@
+//! Who is calling, as values that exist only after authentication. A handler asks for one as a
+//! parameter; an endpoint without one looks naked. A customer's scope comes from here and from
+//! nowhere in a body.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::base::{ApiKeyId, Code, CustomerId, Error, MembershipId, OpsPersonId, PersonId, Result, SessionId};
+use crate::db::{LogId, TenantScope};
+use crate::evidence::Actor;
+use crate::http::{CustomerRole, Identified, IdentifiedRole, OpsRole};
+
+/// A person or key of a customer.
+#[derive(Debug, Clone)]
+pub struct InstitutionCaller {
+    pub(super) scope: TenantScope,
+    /// In which role.
+    pub role: CustomerRole,
+    pub(super) credential: InstitutionCredential,
+}
+
+/// What a customer's caller came with.
+#[derive(Debug, Clone, Copy)]
+pub enum InstitutionCredential {
+    /// A login session.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// The person.
+        person: PersonId,
+        /// The membership the session is bound to.
+        membership: MembershipId,
+    },
+    /// An API key, which never signs, accepts or approves.
+    Key(ApiKeyId),
+}
+
+impl InstitutionCaller {
+    /// The tenant.
+    #[must_use]
+    pub const fn scope(&self) -> TenantScope {
+        self.scope
+    }
+    /// The customer.
+    #[must_use]
+    pub const fn customer(&self) -> CustomerId {
+        self.scope.customer()
+    }
+    /// The customer's log.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        self.customer().into()
+    }
+    /// What it came with.
+    #[must_use]
+    pub const fn credential(&self) -> InstitutionCredential {
+        self.credential
+    }
+    /// Who acts, for entries.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self.credential {
+            InstitutionCredential::Session { membership, .. } => Actor::of(membership),
+            InstitutionCredential::Key(key) => Actor::of(key),
+        }
+    }
+}
+
+/// A person or key of the processor's staff.
+#[derive(Debug, Clone)]
+pub struct OpsCaller {
+    /// In which role.
+    pub role: OpsRole,
+    pub(super) credential: OpsCredential,
+}
+
+/// What an ops caller came with.
+#[derive(Debug, Clone, Copy)]
+pub enum OpsCredential {
+    /// A login session.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// The person.
+        ops_person: OpsPersonId,
+    },
+    /// An API key (reads only).
+    Key(ApiKeyId),
+}
+
+impl OpsCaller {
+    /// The scope of the customer that the route names in its path. The customer may not exist: the
+    /// transaction then answers 404.
+    #[must_use]
+    pub const fn scope_of(&self, customer: CustomerId) -> TenantScope {
+        TenantScope::vouched(customer)
+    }
+    /// The person, where an act needs one.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for an API key.
+    pub const fn person(&self) -> Result<OpsPersonId> {
+        match self.credential {
+            OpsCredential::Session { ops_person, .. } => Ok(ops_person),
+            OpsCredential::Key(_) => Err(Error::Forbidden("an API key where a person must act")),
+        }
+    }
+    /// What it came with.
+    #[must_use]
+    pub const fn credential(&self) -> OpsCredential {
+        self.credential
+    }
+    /// Who acts, for entries.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self.credential {
+            OpsCredential::Session { ops_person, .. } => Actor::of(ops_person),
+            OpsCredential::Key(key) => Actor::of(key),
+        }
+    }
+}
+
+/// A platform with its key.
+#[derive(Debug, Clone)]
+pub struct PlatformCaller {
+    /// The key.
+    pub key: ApiKeyId,
+    /// The platform it is bound to.
+    pub platform: Code,
+}
+
+impl PlatformCaller {
+    /// Who acts, for entries.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor::of(self.key)
+    }
+}
+
+/// Any caller.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// Of a customer.
+    Institution(InstitutionCaller),
+    /// Of the processor.
+    Ops(OpsCaller),
+    /// A platform.
+    Platform(PlatformCaller),
+}
+
+impl From<Caller> for Identified {
+    fn from(caller: Caller) -> Self {
+        match caller {
+            Caller::Institution(c) => {
+                let is_key = matches!(c.credential, InstitutionCredential::Key(_));
+                Self::new(IdentifiedRole::Customer(c.role), is_key, c)
+            }
+            Caller::Ops(c) => {
+                let is_key = matches!(c.credential, OpsCredential::Key(_));
+                Self::new(IdentifiedRole::Ops(c.role), is_key, c)
+            }
+            Caller::Platform(c) => Self::new(IdentifiedRole::Platform, true, c),
+        }
+    }
+}
+
+macro_rules! extracted {
+    ($($ty:ty),*) => {
+        $(impl<S: Send + Sync> FromRequestParts<S> for $ty {
+            type Rejection = Error;
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+                crate::http::caller(parts)
+            }
+        })*
+    };
+}
+extracted!(InstitutionCaller, OpsCaller, PlatformCaller);
