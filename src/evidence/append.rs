@@ -101,6 +101,16 @@ pub struct Receipt {
     pub root: Digest,
 }
 
+/// A view with the receipt of the entry that made it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Receipted<T> {
+    /// What was made or changed.
+    #[serde(flatten)]
+    pub value: T,
+    /// Where its entry stands.
+    pub receipt: Receipt,
+}
+
 /// The commitment to a record under its nonce.
 #[must_use]
 pub fn commit_record(nonce: &[u8; 32], record: &Value) -> Digest {
