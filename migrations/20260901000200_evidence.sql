@@ -39,6 +39,7 @@ CREATE TABLE log_entry (
     at             timestamptz NOT NULL,
     leaf           bytea   NOT NULL,
     leaf_hash      bytea   NOT NULL CONSTRAINT log_entry_leaf_hash CHECK (octet_length(leaf_hash) = 32),
+    root           bytea   NOT NULL CONSTRAINT log_entry_root CHECK (octet_length(root) = 32),
     nonce          bytea   NOT NULL CONSTRAINT log_entry_nonce CHECK (octet_length(nonce) = 32),
     record         jsonb   NOT NULL,
     subjects       jsonb,
@@ -61,6 +62,7 @@ COMMENT ON COLUMN log_entry.type IS 'Type of the event, as in the leaf.';
 COMMENT ON COLUMN log_entry.at IS 'Time of the event, as in the leaf.';
 COMMENT ON COLUMN log_entry.leaf IS 'Leaf data: canonical JSON (RFC 8785) of v, type, at, object, actor, commitment.';
 COMMENT ON COLUMN log_entry.leaf_hash IS 'SHA-256 of 0x00 and the leaf data.';
+COMMENT ON COLUMN log_entry.root IS 'Root of the tree whose last leaf this is, so that a receipt can be given again.';
 COMMENT ON COLUMN log_entry.nonce IS 'Nonce of the commitment to the record.';
 COMMENT ON COLUMN log_entry.record IS 'Everything that matters about the event, without subject references.';
 COMMENT ON COLUMN log_entry.subjects IS 'Selectors of subjects, apart, so that they can be erased.';

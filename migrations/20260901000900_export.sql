@@ -10,6 +10,7 @@ CREATE TABLE export (
     agreement_version   integer NOT NULL,
     request             jsonb NOT NULL,
     subjects            jsonb NOT NULL,
+    granted             jsonb NOT NULL,
     permit              jsonb NOT NULL,
     epoch               integer NOT NULL,
     index               bigint NOT NULL,
@@ -40,7 +41,8 @@ COMMENT ON COLUMN export.agreement_id IS 'The cited agreement.';
 COMMENT ON COLUMN export.agreement_version IS 'Its version.';
 COMMENT ON COLUMN export.request IS 'The request, without subjects.';
 COMMENT ON COLUMN export.subjects IS 'Selectors of subjects of the request.';
-COMMENT ON COLUMN export.permit IS 'Claims of the permit, except its place in the log.';
+COMMENT ON COLUMN export.granted IS 'The grant, as recorded in its entry.';
+COMMENT ON COLUMN export.permit IS 'Claims of the permit.';
 COMMENT ON COLUMN export.epoch IS 'Epoch of the permit''s entry.';
 COMMENT ON COLUMN export.index IS 'Index of the permit''s entry.';
 COMMENT ON COLUMN export.day IS 'Calendar day in the agreement''s zone on which its volume counts.';

@@ -178,6 +178,12 @@ crate::request! {
 }
 
 impl Recipient {
+    /// The term under which the gate finds versions that name this recipient.
+    #[must_use]
+    pub fn term(&self) -> String {
+        let identity = serde_json::json!({"legal_entity": self.legal_entity, "country": self.country, "role": self.role});
+        format!("recipient:{}", super::sha256(&[&super::canonical(&identity)]))
+    }
     /// True if both name the same recipient, leaving the transfer ground aside.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

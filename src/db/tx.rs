@@ -275,7 +275,12 @@ impl WriteTx {
     pub async fn act_for(&mut self, log: LogId) -> Result<()> {
         set_tenant(&mut self.tx, self.role, log).await
     }
-    /// Commits. Only `evidence::commit` calls this, after the entries.
+    /// True if an entry was appended to a locked log.
+    #[must_use]
+    pub fn has_entries(&self) -> bool {
+        self.heads.values().any(|head| head.changed)
+    }
+    /// Commits. Only `evidence::finish` calls this, after the entries.
     ///
     /// # Errors
     /// When the commit fails or its outcome is unknown.

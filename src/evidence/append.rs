@@ -128,20 +128,32 @@ pub fn commit_subjects(nonce: &[u8; 32], subjects: &Value) -> Digest {
 /// # Errors
 /// [`Error::Unavailable`] when the database did not take them; the effect is then not stored either.
 pub async fn commit(mut tx: WriteTx, entries: Vec<NewEntry>) -> Result<Vec<Receipt>> {
-    if entries.is_empty() {
-        return Err(Error::internal("an effect without its entry"));
-    }
     let mut receipts = Vec::with_capacity(entries.len());
     for entry in entries {
-        receipts.push(append(&mut tx, entry).await?);
+        receipts.push(append(&mut tx, &entry).await?);
     }
-    tx.commit_with_entries().await?;
+    finish(tx).await?;
     Ok(receipts)
 }
 
-async fn append(tx: &mut WriteTx, entry: NewEntry) -> Result<Receipt> {
+/// Commits a transaction whose entries are appended.
+///
+/// # Errors
+/// [`Error::Internal`] when there is none; [`Error::Unavailable`] when the database did not take them.
+pub async fn finish(tx: WriteTx) -> Result<()> {
+    if !tx.has_entries() {
+        return Err(Error::internal("an effect without its entry"));
+    }
+    tx.commit_with_entries().await
+}
+
+/// Appends one entry inside the transaction; [`finish`] must follow.
+///
+/// # Errors
+/// When the log is not locked or the database does not take it.
+pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
     let now = tx.now();
-    let row = Row::make(tx, &entry, now);
+    let row = Row::make(tx, entry, now);
     if entry.log != tx.home() {
         tx.act_for(entry.log).await?;
     }
@@ -151,14 +163,25 @@ async fn append(tx: &mut WriteTx, entry: NewEntry) -> Result<Receipt> {
     head.size += 1;
     head.last_at = now;
     head.changed = true;
-    let origin = format!("mandate/{}/{epoch}", head.name);
-    let receipt = Receipt { origin, index, leaf_hash: row.leaf_hash, size: head.size, root: head::root(&head.edge) };
-    super::store::insert(tx.conn(), &entry, &row, epoch, index).await?;
+    let receipt = Receipt {
+        origin: origin(&head.name, epoch),
+        index,
+        leaf_hash: row.leaf_hash,
+        size: head.size,
+        root: head::root(&head.edge),
+    };
+    super::store::insert(tx.conn(), entry, &row, epoch, &receipt).await?;
     if entry.log != tx.home() {
         let home = tx.home();
         tx.act_for(home).await?;
     }
     Ok(receipt)
+}
+
+/// The name of a log's epoch, as receipts, permits and checkpoints carry it.
+#[must_use]
+pub fn origin(log_name: &str, epoch: impl std::fmt::Display) -> String {
+    format!("mandate/{log_name}/{epoch}")
 }
 
 /// The columns of an entry that are computed from it.

@@ -8,7 +8,8 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    AgreementId, ApiKeyId, Code, Digest, ExportId, Instant, InstructionId, Recipient, Reference, Selector, SuspensionId, Volume,
+    AgreementId, ApiKeyId, Code, Decode, Digest, ExportId, Faults, Instant, InstructionId, Object, Pointer, Recipient, Reference, Selector,
+    SuspensionId, Volume,
 };
 
 /// The present version of the rules by which the gate decides. A change that can alter an outcome
@@ -27,14 +28,23 @@ crate::words! {
     }
 }
 
-crate::request! {
-    /// Who stands behind a machine's request: a kind and the platform's pseudonymous reference.
-    #[derive(PartialEq, Eq, Deserialize)]
-    pub struct RequestedBy {
-        /// staff, user or job.
-        kind: RequesterKind,
-        /// The platform's pseudonymous reference, never a name.
-        reference: Reference,
+/// Who stands behind a machine's request: the first question after an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestedBy {
+    /// staff, user or job.
+    pub kind: RequesterKind,
+    /// The platform's pseudonymous reference, never a name.
+    #[serde(rename = "ref")]
+    pub reference: Reference,
+}
+
+impl Decode for RequestedBy {
+    fn decode(value: &serde_json::Value, at: &Pointer, faults: &mut Faults) -> Option<Self> {
+        let mut object = Object::open(value, at, faults)?;
+        let (kind, reference) = (object.field("kind", faults), object.field("ref", faults));
+        object.close(faults);
+        Some(Self { kind: kind?, reference: reference? })
     }
 }
 

@@ -10,7 +10,7 @@ mod head;
 mod registry_facts;
 mod store;
 
-pub use append::{Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, commit, commit_record, commit_subjects};
+pub use append::{Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_record, commit_subjects, finish, origin};
 pub use decision::*;
 pub use event::*;
 pub use facts::*;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
-use super::append::{NewEntry, Row};
+use super::append::{NewEntry, Receipt, Row, origin};
 use super::event::Event;
 use crate::base::{Code, Digest, EntryId, Error, Instant, Result, Selector, from_value};
 use crate::db::LogId;
@@ -32,8 +32,12 @@ pub struct StoredEntry {
     pub record: Value,
     /// The subjects as they are stored, with their nonce.
     pub subjects: Option<(Value, Digest)>,
-    /// For entries made at the gate: platform and hash of the request.
+    /// For entries made at the gate with a key: hash of the request.
     pub request_hash: Option<Digest>,
+    /// Root of the tree whose last leaf this is.
+    pub root: Digest,
+    /// For entries made at the gate: the platform that asked.
+    pub platform: Option<Code>,
 }
 
 impl StoredEntry {
@@ -45,6 +49,12 @@ impl StoredEntry {
         let tagged = serde_json::json!({"type": self.word, "record": self.record});
         from_value(&tagged).map_err(Error::internal)
     }
+    /// The receipt, as it was given.
+    #[must_use]
+    pub fn receipt(&self, log_name: &str) -> Receipt {
+        let origin = origin(log_name, self.epoch);
+        Receipt { origin, index: self.index, leaf_hash: self.leaf_hash, size: self.index + 1, root: self.root }
+    }
     /// The subjects, typed; `None` when the event has none or they were erased.
     ///
     /// # Errors
@@ -54,8 +64,8 @@ impl StoredEntry {
     }
 }
 
-pub(super) async fn insert(conn: &mut PgConnection, entry: &NewEntry, row: &Row, epoch: i32, index: u64) -> Result<()> {
-    let index = i64::try_from(index).map_err(Error::internal)?;
+pub(super) async fn insert(conn: &mut PgConnection, entry: &NewEntry, row: &Row, epoch: i32, receipt: &Receipt) -> Result<()> {
+    let index = i64::try_from(receipt.index).map_err(Error::internal)?;
     let (subjects, subjects_nonce) = match &row.subjects {
         Some((list, nonce)) => (Some(list), Some(nonce.as_slice())),
         None => (None, None),
@@ -64,8 +74,8 @@ pub(super) async fn insert(conn: &mut PgConnection, entry: &NewEntry, row: &Row,
     let hashes = gate.and_then(|g| g.hashes);
     sqlx::query!(
         "INSERT INTO log_entry (customer_id, epoch, index, id, type, at, leaf, leaf_hash, nonce, record, subjects, subjects_nonce,
-                                platform, route, key_hash, request_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                                platform, route, key_hash, request_hash, root)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         entry.log.0,
         epoch,
         index,
@@ -82,6 +92,7 @@ pub(super) async fn insert(conn: &mut PgConnection, entry: &NewEntry, row: &Row,
         gate.map(|g| g.route),
         hashes.map(|h| h.0) as Option<Digest>,
         hashes.map(|h| h.1) as Option<Digest>,
+        receipt.root as Digest,
     )
     .execute(conn)
     .await?;
@@ -101,6 +112,8 @@ struct EntryRow {
     subjects: Option<Value>,
     subjects_nonce: Option<Digest>,
     request_hash: Option<Digest>,
+    root: Digest,
+    platform: Option<Code>,
 }
 
 impl TryFrom<EntryRow> for StoredEntry {
@@ -118,6 +131,8 @@ impl TryFrom<EntryRow> for StoredEntry {
             record: row.record,
             subjects: row.subjects.zip(row.subjects_nonce),
             request_hash: row.request_hash,
+            root: row.root,
+            platform: row.platform,
         })
     }
 }
@@ -132,7 +147,8 @@ pub async fn entries(conn: &mut PgConnection, log: LogId, from: (u32, u64), limi
     sqlx::query_as!(
         EntryRow,
         r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
-                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest"
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest",
+                  root AS "root: Digest", platform AS "platform: Code"
            FROM log_entry WHERE customer_id = $1 AND (epoch, index) >= ($2, $3) AND ($4::text[] IS NULL OR type = ANY ($4))
            ORDER BY epoch, index LIMIT $5"#,
         log.0,
@@ -156,7 +172,8 @@ pub async fn answered(conn: &mut PgConnection, log: LogId, platform: &Code, rout
     sqlx::query_as!(
         EntryRow,
         r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
-                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest"
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest",
+                  root AS "root: Digest", platform AS "platform: Code"
            FROM log_entry WHERE customer_id = $1 AND platform = $2 AND route = $3 AND key_hash = $4"#,
         log.0,
         platform as &Code,
