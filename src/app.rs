@@ -1,13 +1,17 @@
 //! The program: everything a handler can reach, and the table of every route. The only file that
 //! knows every feature; no rule lives here.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::base::{Entropy, Result};
+use crate::base::{ApiKeyId, Entropy, Result};
 use crate::db::Db;
+use crate::export::PermitSigner;
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
 
 /// The running program, as handlers receive it.
@@ -21,20 +25,47 @@ pub struct App {
     pub deadline: Duration,
     /// What the process has counted; absent where nobody asks (tests, commands).
     pub metrics: Option<PrometheusHandle>,
+    /// What signs permits.
+    pub permits: Arc<PermitSigner>,
+    /// How often a key may ask for customers that do not exist.
+    pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
 }
 
+/// What a program is made of.
+pub struct AppParts {
+    /// The database, with the clock and the entropy of the process.
+    pub db: Db,
+    /// What signs permits.
+    pub permits: PermitSigner,
+    /// What the process has counted, if somebody asks.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// How many requests for customers that do not exist a key may make in a second.
+const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+
 impl App {
-    /// A program on this database.
+    /// A program of these parts.
     #[must_use]
-    pub fn new(db: Db, metrics: Option<PrometheusHandle>) -> Self {
-        Self { db, tracker: TaskTracker::new(), deadline: DEADLINE, metrics }
+    pub fn new(parts: AppParts) -> Self {
+        let AppParts { db, permits, metrics } = parts;
+        Self {
+            db,
+            tracker: TaskTracker::new(),
+            deadline: DEADLINE,
+            metrics,
+            permits: Arc::new(permits),
+            unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
+        }
     }
 }
 
 /// Every route there is.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    docs::routes()
+    let mut table = docs::routes();
+    table.extend(crate::export::routes());
+    table
 }
 
 /// The router of the first listener.

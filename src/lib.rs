@@ -7,3 +7,4 @@ pub mod evidence;
 pub mod export;
 pub mod http;
 pub mod identity;
+pub mod registry;

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 
 use super::candidate;
-use crate::base::{AgreementId, Code, Digest, ExportId, Instant, InstructionKind, Overlap, Selector};
+use crate::base::{AgreementId, Code, Digest, Error, ExportId, Instant, InstructionKind, Overlap, Result, Selector};
 use crate::evidence::{
-    AgreementFacts, Cause, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict, SuspendedBy,
+    AgreementFacts, Cause, ExportFacts, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict, SuspendedBy,
     VersionFacts,
 };
 
@@ -385,4 +385,27 @@ fn restrictions_in_force<'f>(
             .filter(|(_, v)| v.valid_until.is_none_or(|until| now < until) && v.scope.platforms.contains(&request.platform))
             .map(|(version, v)| (InstructionRef { id: *id, version: *version }, v))
     })
+}
+
+/// Says whether a report of completion fits the export's state.
+///
+/// # Errors
+/// [`Error::Conflict`] when it was not redeemed, or is closed already.
+pub fn may_complete(export: &ExportFacts) -> Result<()> {
+    may_abort(export)?;
+    if export.redeemed { Ok(()) } else { Err(Error::conflict("export-not-redeemed", "Redeem the permit before reporting completion.")) }
+}
+
+/// Says whether a report of abortion fits the export's state.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is closed already.
+pub fn may_abort(export: &ExportFacts) -> Result<()> {
+    if export.completed {
+        return Err(Error::conflict("export-completed", "The export was reported complete already."));
+    }
+    if export.aborted {
+        return Err(Error::conflict("export-aborted", "The export was aborted already."));
+    }
+    Ok(())
 }

@@ -1,0 +1,90 @@
+//! `POST /gate/v1/exports/{export_id}/redemptions`: a permit is used, once. A full decision again
+//! on fresh facts; a replayed, borrowed, altered or expired permit is refused and recorded.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::json;
+
+use super::answer::{RedemptionView, answer, hashes};
+use super::ask::refuse_unknown;
+use crate::app::App;
+use crate::base::{BadText, CustomerId, ExportId, Reference, Result};
+use crate::db::{LogId, Role};
+use crate::evidence::ReasonCode;
+use crate::export::gate::{self, Ask, Asked};
+use crate::export::permit::PermitClaims;
+use crate::export::store;
+use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
+use crate::identity::PlatformCaller;
+
+/// The text of a permit; whether it is ours is decided, not parsed.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(transparent)]
+pub struct PermitText(String);
+
+impl std::str::FromStr for PermitText {
+    type Err = BadText;
+    fn from_str(text: &str) -> Result<Self, BadText> {
+        let printable = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        if printable { Ok(Self(text.to_owned())) } else { Err(BadText("must be a permit as it was answered")) }
+    }
+}
+impl utoipa::PartialSchema for PermitText {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        String::schema()
+    }
+}
+impl utoipa::ToSchema for PermitText {}
+impl crate::base::Decode for PermitText {
+    fn decode(value: &serde_json::Value, at: &crate::base::Pointer, faults: &mut crate::base::Faults) -> Option<Self> {
+        let text = value.as_str().and_then(|t| t.parse().ok());
+        if text.is_none() {
+            faults.add(at, "permit", "must be the text of a permit as it was answered");
+        }
+        text
+    }
+}
+
+crate::request! {
+    /// A permit to be redeemed.
+    pub struct NewRedemption {
+        /// The permit, as it was answered.
+        permit: PermitText,
+    }
+}
+
+/// Redeems a permit.
+///
+/// Exactly one redemption of a permit succeeds. The same key and body repeats the answer; any other
+/// key is refused.
+#[utoipa::path(post, path = "/gate/v1/exports/{export_id}/redemptions",
+    params(("export_id" = ExportId, Path, description = "The export"), ("Idempotency-Key" = String, Header, description = "One key per redemption")),
+    request_body = NewRedemption,
+    responses((status = 201, body = RedemptionView, description = "What may leave now."),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Refused, with every reason.")))]
+pub(super) async fn redeem_permit(
+    State(app): State<App>,
+    caller: PlatformCaller,
+    PathId(export): PathId<ExportId>,
+    key: IdempotencyKey,
+    Json(body): Json<NewRedemption>,
+) -> Result<Response> {
+    let hashes = hashes(&key, &json!({"export": export, "body": body}));
+    let presented = app.permits.read(&body.permit.0).filter(|claims| claims.jti == export);
+    let Some(customer) = customer(&app, &caller, export, presented.as_ref()).await? else {
+        let request = json!({"export": export});
+        return refuse_unknown(&app, &caller, request, "redemptions", Some(hashes), ReasonCode::PermitAltered).await;
+    };
+    let customer_named: Reference = customer.to_string().parse().map_err(crate::base::Error::internal)?;
+    let ask = Ask::Redeem { export, presented: presented.map(Box::new) };
+    let asked = Asked { caller, customer_named, ask, hashes };
+    answer(&app, gate::answer(&app, customer, &asked).await?)
+}
+
+/// Whose log a redemption belongs to: the customer of this platform's export, or for a borrowed
+/// permit the one its signed claims name.
+async fn customer(app: &App, caller: &PlatformCaller, export: ExportId, presented: Option<&PermitClaims>) -> Result<Option<CustomerId>> {
+    let platform = presented.map_or(&caller.platform, |claims| &claims.aud);
+    let mut read = app.db.read(Role::Gate, "customer_of_export", LogId::REGISTRY).await?;
+    store::customer_of_export(read.conn(), platform, export).await
+}

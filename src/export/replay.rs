@@ -1,0 +1,97 @@
+//! Deciding again: every decision in a log, on the state rebuilt from the entries before it, must
+//! come out the same, reasons included. Nobody has to trust inputs stored beside the answer. Pure.
+
+use super::decide::{Considered, Decision, Presented, View, decide_again, decide_export, decide_redemption};
+use crate::base::{Instant, Result, Selector};
+use crate::evidence::{Applied, DecisionRecord, Event, Facts, Outcome, RegistryFacts, StoredEntry, apply, apply_registry};
+
+/// A decision that comes out otherwise when it is decided again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Epoch of the entry.
+    pub epoch: u32,
+    /// Its index.
+    pub index: u64,
+    /// What is not the same.
+    pub what: String,
+}
+
+/// Replays a customer's log against the registry's. Returns the rebuilt facts and every difference.
+///
+/// # Errors
+/// When an entry cannot be read.
+pub fn replay(registry: &[StoredEntry], log: &[StoredEntry]) -> Result<(Facts, Vec<Difference>)> {
+    let mut facts = Facts::default();
+    let mut present = RegistryFacts::default();
+    let mut taken = 0_usize;
+    let mut differences = Vec::new();
+    for entry in log {
+        let event = entry.event()?;
+        let subjects = entry.selectors()?;
+        if let Some(decision) = decision_of(&event) {
+            // The registry only grows, and a customer's decisions see it in order.
+            while (taken as u64) < decision.registry_size && taken < registry.len() {
+                apply_registry(&mut present, &registry[taken].event()?);
+                taken += 1;
+            }
+            let view = View { customer: &facts, registry: &present };
+            if let Some(what) = differs(&event, decision, subjects.as_deref(), view, log) {
+                differences.push(Difference { epoch: entry.epoch, index: entry.index, what });
+            }
+        }
+        apply(&mut facts, Applied { epoch: entry.epoch, index: entry.index, event: &event, subjects: subjects.as_deref() });
+    }
+    Ok((facts, differences))
+}
+
+const fn decision_of(event: &Event) -> Option<&DecisionRecord> {
+    match event {
+        Event::ExportPermitted { decision, .. }
+        | Event::ExportRefused { decision }
+        | Event::ExportTried { decision }
+        | Event::ExportRedeemed { decision, .. }
+        | Event::RedemptionRefused { decision, .. } => Some(decision),
+        _ => None,
+    }
+}
+
+fn differs(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>, view: View<'_>, log: &[StoredEntry]) -> Option<String> {
+    let first = record.again_of.and_then(|index| log.iter().find(|e| e.index == index));
+    let considered = decide_once_more(event, record, subjects, view, first)?;
+    let outcome = match &considered.decision {
+        Decision::Allow(_) => Outcome::Allowed,
+        Decision::Refuse(r) => Outcome::Refused { reasons: r.reasons.clone(), more_candidates: r.more_candidates },
+    };
+    let cited = match (&considered.decision, event) {
+        (Decision::Allow(grant), Event::ExportPermitted { grant: record, .. }) => {
+            grant.instruction() == record.instruction && grant.day() == record.day && grant.document_sha256() == record.document_sha256
+        }
+        _ => true,
+    };
+    let same = outcome == record.outcome && cited && considered.candidates == record.candidates && considered.subject_verdict == record.subject_verdict;
+    (!same).then(|| format!("recorded {record:?}, decided again {considered:?}"))
+}
+
+/// `None` when the inputs are not there any more: that is for a verifier to report, not a difference.
+fn decide_once_more(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>, view: View<'_>, first: Option<&StoredEntry>) -> Option<Considered> {
+    let first_at: Option<Instant> = first.map(|e| e.at);
+    let mut request = record.request.clone();
+    match event {
+        Event::ExportRedeemed { export, presented_by, .. } | Event::RedemptionRefused { export, presented_by, .. } => {
+            request.subjects = view.customer.exports.get(export)?.subjects.clone()?;
+            let intact = !matches!(event, Event::RedemptionRefused { intact: false, .. });
+            let presented = Presented { export: *export, by: presented_by, intact, first_at };
+            Some(decide_redemption(&presented, &request, view, record.now))
+        }
+        _ => {
+            request.subjects = subjects?.to_vec();
+            match (first, first_at) {
+                (Some(first), Some(at)) => {
+                    let Ok(Event::ExportPermitted { grant, .. }) = first.event() else { return None };
+                    Some(decide_again(grant.export, at, &request, view, record.now))
+                }
+                _ => Some(decide_export(&request, view, record.now)),
+            }
+        }
+    }
+}
