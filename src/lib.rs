@@ -1,4 +1,101 @@
-//! Mandate: no mandate, no data.
+//! Mandate: no mandate, no data. This page is the architecture of the project: what it is, its
+//! words, how a request walks through it, where things live, and what must always hold.
+//!
+//! # Bird's eye
+//!
+//! A company runs school platforms and processes personal data *for* institutions. Mandate is the
+//! control plane that makes its promises true: it records what each institution has instructed in
+//! writing, stands in the way of every export, and keeps evidence that the institution can check.
+//! It is one process (`mandate serve`) on one Postgres database, with four surfaces: institutions
+//! (`/api/v1`), the processor's staff (`/api/admin/v1`), platforms (`/gate/v1`), and anyone
+//! (`/docs`, `/openapi.json`, `/.well-known/jwks.json`).
+//!
+//! # Words
+//!
+//! They are the law's. A *customer* is an institution, a data controller, and a tenant. The
+//! *processor* runs the *platforms*; its staff are *ops*. An *agreement* (GDPR Art. 28(3)) is
+//! between the two, per platform. An *instruction* (Art. 28(3)(a)) is what an authorised person of
+//! the customer has told us in writing; its *document* is the original bytes. An *export* is one
+//! hand-out of personal data; a *permit* is the signed capability to make it. An *entry* is one
+//! event in an append-only log; a *receipt* says where it stands. No type is called a controller or
+//! a processor for what a framework would call so: both words are taken.
+//!
+//! # One request, from the socket to the log
+//!
+//! `POST /gate/v1/exports` from a platform:
+//!
+//! 1. [`http`] finds the route in the table ([`app::table`]); its guard authenticates the key and
+//!    refuses whom the route does not name. A task of its own runs the handler to its end even if
+//!    the client leaves: a dropped future could return a connection inside an open transaction.
+//! 2. The handler (`export::api`) reads the body: all faults at once, or a typed request.
+//! 3. `export::gate` begins: the registry's lock in shared form, the customer's head `FOR UPDATE`,
+//!    and only then `now` and the facts. Whoever changes a customer's facts takes the same head
+//!    first, so a revocation that was answered before is seen, and one that was not waits.
+//! 4. [`export::decide_export`] is pure: request, facts, `now` in; a [`export::Grant`] or every
+//!    reason out. A grant can be made nowhere else.
+//! 5. The event is appended to the customer's log ([`evidence`]), refusals too; the same pure
+//!    `apply` takes it into the facts in memory. Then the rows, the head, one COMMIT.
+//! 6. After the commit the permit is signed and answered; a refusal is answered as a problem that
+//!    says for each reason what it means and what to do.
+//!
+//! A refusal is a result and not an error until after the commit: an `Err` would roll back the
+//! proof of the refusal.
+//!
+//! # Code map
+//!
+//! | folder | what it is |
+//! |---|---|
+//! | [`base`] | shared words: ids, time, entropy, text, scopes, faults, errors; no I/O |
+//! | [`db`] | pools per role, tenant transactions, migrations, boot guard, the private server |
+//! | [`http`] | the route table and its router, guards, problems, bodies, documentation |
+//! | [`evidence`] | the logs: events, append, facts and `apply` |
+//! | [`registry`] | facts that hold for all customers: code lists, EEA membership, platforms |
+//! | [`identity`] | persons, memberships, authority, sessions, API keys, the first signatory |
+//! | [`customer`] | customers, units, suspensions |
+//! | [`document`] | original bytes of what was written |
+//! | [`agreement`] | data processing agreements and their parameters |
+//! | [`instruction`] | written instructions, their versions, contests; recipients |
+//! | [`export`] | the gate: decide, permits, redemption, reports, replay |
+//! | [`delivery`] | messages in the transaction of the act they tell of, and the worker that sends them |
+//! | [`demo`] | the world a newcomer starts with, loaded through the same routes |
+//! | [`config`], [`cli`] | configuration in layers; one file per command |
+//! | [`app`] | the program of these parts: the only file that knows every feature |
+//!
+//! A feature is one folder: `mod.rs` (what it is, its routes), `model.rs` and `decide.rs` (pure),
+//! `store.rs` (all its SQL), `api.rs` (handlers). A handler calls its store; there is no layer
+//! between. `tests/tidy` reads the `use` lines and holds who may know what.
+//!
+//! # What must always hold
+//!
+//! - No effect without its entry, no entry without its effect: one transaction. There are two ways
+//!   to commit: with an entry (`evidence::finish`), or as housekeeping (`db::Housekeeping`: last
+//!   use, sessions, attempts).
+//! - Every transaction that writes a customer's facts locks that customer's head first; the
+//!   registry before heads, heads in id order. The head's order *is* the order of decisions.
+//! - No query without a tenant: transactions begin in [`db`] only and carry one; row level security
+//!   is forced; the service never connects as the owner; the boot guard reads the catalogue and
+//!   refuses to serve otherwise.
+//! - Another customer's id and an absent id give the same bytes.
+//! - What was signed or decided never changes: those tables have no UPDATE grant for it.
+//! - Subjects are references, never names, and stand in columns of their own, apart from records.
+//! - No personal data, secret or text of a request in a log line, metric or error.
+//!
+//! # Where this differs from the first plan, and why
+//!
+//! - The boundary between `evidence` and `export`: facts and `apply` live in [`evidence`], the
+//!   decision and replay in [`export`]. Replay needs both, and `evidence` may know no feature.
+//! - `tests/tidy` is a folder: one file would have passed the limit that it holds others to.
+//! - Entries keep the root of the tree they complete (32 bytes), so that a repeated answer carries
+//!   the receipt it carried first without recomputing a tree.
+//! - Six reasons of refusal joined the list, for permits: `answer_too_old`, `permit_expired`,
+//!   `permit_redeemed`, `permit_aborted`, `permit_borrowed`, `permit_altered`. A refused redemption
+//!   is a decision like any other and needs a reason that replay can find again.
+//! - `recipient_outside_residency` says that no instruction gives a ground for the transfer;
+//!   `third_country_not_instructed` says that the instruction gives another one than the request.
+//! - The list of restricted selectors in the answer of a *redemption* holds; the permit's is what
+//!   was known when it was issued. A restriction that begins in between is thus never missed.
+//! - The demo world is loaded through the routes themselves, with a clock of its own, so that no
+//!   second way to make a signature or an acceptance exists.
 
 pub mod app;
 pub mod base;

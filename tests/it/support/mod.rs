@@ -1,0 +1,11 @@
+//! The harness: the real router on a database of its own, as the runtime roles, with a fixed clock
+//! and seeded entropy; typed clients; and an audit that ends every test: no job left, every log
+//! verifies, every decision comes out the same when decided again, nothing logged as an error.
+
+mod audit;
+mod client;
+mod harness;
+mod logged;
+
+pub use client::{Answer, Client};
+pub use harness::{Harness, run};
