@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::{Entropy, Result};
+use crate::config::Config;
 use crate::db::Db;
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
 
@@ -29,7 +31,18 @@ impl App {
     pub fn new(db: Db, metrics: Option<PrometheusHandle>) -> Self {
         Self { db, tracker: TaskTracker::new(), deadline: DEADLINE, metrics }
     }
+
+    /// The program that the settings describe.
+    ///
+    /// # Errors
+    /// When something that the settings name cannot be used.
+    pub fn of(_config: &Config, db: Db, metrics: Option<PrometheusHandle>) -> Result<Self> {
+        Ok(Self::new(db, metrics))
+    }
 }
+
+/// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
+pub fn spawn_background(_app: &App, _stop: &CancellationToken) {}
 
 /// Every route there is.
 #[must_use]
