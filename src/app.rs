@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::{ApiKeyId, Entropy, Result};
+use crate::base::{ApiKeyId, Entropy, Error, Result};
+use crate::config::Config;
 use crate::db::Db;
 use crate::export::PermitSigner;
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
@@ -58,7 +60,20 @@ impl App {
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
         }
     }
+
+    /// The program that the settings describe.
+    ///
+    /// # Errors
+    /// When something that the settings name cannot be used.
+    pub fn of(config: &Config, db: Db, metrics: Option<PrometheusHandle>) -> Result<Self> {
+        let pem = std::fs::read(&config.permits.key_file).map_err(Error::internal)?;
+        let permits = PermitSigner::from_pem(&pem, &config.permits.issuer)?;
+        Ok(Self::new(AppParts { db, permits, metrics }))
+    }
 }
+
+/// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
+pub fn spawn_background(_app: &App, _stop: &CancellationToken) {}
 
 /// Every route there is.
 #[must_use]

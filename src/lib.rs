@@ -99,7 +99,10 @@
 
 pub mod app;
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod db;
+pub mod demo;
 pub mod evidence;
 pub mod export;
 pub mod http;

@@ -29,7 +29,8 @@ pub fn fingerprint() -> String {
 /// When the URL cannot be read or the server does not answer.
 pub async fn connect(url: &str) -> Result<PgConnection> {
     let options = PgConnectOptions::from_str(url).map_err(|_| Error::internal("a database URL cannot be read"))?;
-    Ok(PgConnection::connect_with(&options).await?)
+    // With its cause: this is for the command line, and not for a client.
+    PgConnection::connect_with(&options).await.map_err(Error::internal)
 }
 
 /// Creates the roles that are missing, without login; the login must be allowed to create roles.
@@ -59,11 +60,86 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+/// What a migration found and did.
+pub struct Migrated {
+    /// The roles it made, without login.
+    pub roles: Vec<&'static str>,
+    /// The migrations it ran: version and subject.
+    pub ran: Vec<String>,
+    /// The roles of the service that cannot log in.
+    pub without_login: Vec<&'static str>,
+}
+
+/// Makes the roles that are missing and migrates as the owner, whoever logged in.
+///
+/// # Errors
+/// [`Error::Conflict`] when the login may not act as the owner.
+pub async fn migrate_as_owner(conn: &mut PgConnection) -> Result<Migrated> {
+    let missing: Vec<String> = sqlx::query_scalar("SELECT r FROM unnest($1::text[]) r WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r)")
+        .bind(ROLES.map(str::to_owned).as_slice())
+        .fetch_all(&mut *conn)
+        .await?;
+    if !missing.is_empty() {
+        ensure_roles(conn).await?;
+    }
+    become_owner(conn).await?;
+    let before = versions(conn).await?;
+    migrate(conn).await?;
+    let ran = MIGRATOR.iter().filter(|m| !before.contains(&m.version)).map(|m| format!("{} {}", m.version, m.description)).collect();
+    let idle: Vec<String> = sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1) AND NOT rolcanlogin")
+        .bind(ROLES.map(str::to_owned).as_slice())
+        .fetch_all(&mut *conn)
+        .await?;
+    let of = |names: &[String], role: &str| names.iter().any(|name| name == role);
+    Ok(Migrated {
+        roles: ROLES.into_iter().filter(|role| of(&missing, role)).collect(),
+        ran,
+        without_login: Role::ALL.map(Role::name).into_iter().filter(|role| of(&idle, role)).collect(),
+    })
+}
+
+/// Takes on the owner's role, so that every table is the owner's: a login that is superuser would
+/// otherwise own tables that row level security does not hold for.
+async fn become_owner(conn: &mut PgConnection) -> Result<()> {
+    let (login, member, creates): (bool, bool, bool) = sqlx::query_as(
+        "SELECT current_user = 'mandate_owner', pg_has_role(current_user, 'mandate_owner', 'MEMBER'), rolcreaterole FROM pg_roles WHERE rolname = current_user",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if login {
+        return Ok(());
+    }
+    if !member && !creates {
+        return Err(Error::conflict("not_the_owner", "log in as mandate_owner, or as a login that is a member of it"));
+    }
+    if !member {
+        conn.execute("GRANT mandate_owner TO CURRENT_USER").await?;
+    }
+    // btree_gist and the tables need these; the owner of the database can grant them.
+    let database: String = sqlx::query_scalar("SELECT quote_ident(current_database())").fetch_one(&mut *conn).await?;
+    conn.execute(sqlx::AssertSqlSafe(format!("GRANT CREATE ON DATABASE {database} TO mandate_owner"))).await?;
+    conn.execute("GRANT CREATE, USAGE ON SCHEMA public TO mandate_owner").await?;
+    conn.execute("SET ROLE mandate_owner").await?;
+    Ok(())
+}
+
+async fn versions(conn: &mut PgConnection) -> Result<Vec<i64>> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
+    if !there {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(conn).await?)
+}
+
 /// Names the migrations that the database lacks, or has and this build does not know.
 ///
 /// # Errors
-/// When the database does not answer or was never migrated.
+/// When the database does not answer.
 pub async fn pending(db: &Db) -> Result<Vec<String>> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(db.pool(Role::App)).await?;
+    if !there {
+        return Ok(vec!["this database was never migrated".to_owned()]);
+    }
     let rows: Vec<(i64, Vec<u8>)> =
         sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(db.pool(Role::App)).await?;
     let known = |version: i64| MIGRATOR.iter().find(|m| m.version == version);

@@ -4,14 +4,18 @@
 
 mod errors;
 mod guard;
+mod installation;
 mod migrate;
 mod pools;
+mod private;
 pub mod server;
 mod tx;
 mod types;
 
 pub use errors::{conflict_on, ensure_one};
 pub use guard::check as guard;
-pub use migrate::{ROLES, connect, ensure_roles, fingerprint, migrate, pending};
+pub use installation::{Installation, Login, advance_clock, installation_at, log_in, note_world_loaded};
+pub use migrate::{Migrated, ROLES, connect, ensure_roles, fingerprint, migrate, migrate_as_owner, pending};
 pub use pools::{Db, Role, RoleUrls};
+pub use private::{Opened, PrivateError, PrivateServer};
 pub use tx::{Head, Housekeeping, Lock, LogId, ReadTx, TenantScope, WriteTx};

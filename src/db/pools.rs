@@ -96,6 +96,11 @@ impl Db {
         Ok(Self { pools, clock, entropy })
     }
 
+    /// The same pools with another clock: for the loader of the demo world, at the world's own dates.
+    #[must_use]
+    pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self.clone() }
+    }
     pub(super) fn pool(&self, role: Role) -> &PgPool {
         &self.pools[role as usize]
     }

@@ -20,8 +20,6 @@ use crate::document::pdf;
 
 /// How long before its acceptance an agreement is prepared: longer than a first signatory's 72 hours.
 const LEAD: Duration = Duration::days(5);
-/// When the customers' people, recipients and keys of today are added, if the clock is not past it.
-const SETTLED: &str = "2026-11-23T06:00:00Z";
 
 struct Loader<'a> {
     app: &'a App,
@@ -34,11 +32,12 @@ struct Loader<'a> {
 
 /// Loads the world into a fresh private database.
 ///
-/// `app` has the `clock`, and its mail transport writes to `mail`.
+/// `app` has the `clock`, and its mail transport writes to `mail`. People, address books and keys are
+/// added at `settled`, which lies after every agreement's acceptance.
 ///
 /// # Errors
 /// When a route answers otherwise than it should.
-pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str) -> Result<Access> {
+pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str, settled: Instant) -> Result<Access> {
     let world = World::read()?;
     let router = crate::app::router(app.clone())?;
     let mut loader = Loader { app, router, clock, password: password.to_owned(), mail, logins: Vec::new() };
@@ -57,7 +56,7 @@ pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str) ->
     for (at, customer, agreement) in steps {
         loader.agreement(&mut known, at, customer, agreement).await?;
     }
-    clock.set(SETTLED.parse().map_err(Error::internal)?);
+    clock.set(settled);
     loader.people(&world, &known).await?;
     let keys = loader.platform_keys(&world).await?;
     Ok(Access { password: password.to_owned(), logins: loader.logins, keys })

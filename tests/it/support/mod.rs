@@ -6,6 +6,8 @@ mod audit;
 mod client;
 mod harness;
 mod logged;
+mod samples;
 
 pub use client::{Answer, Client};
 pub use harness::{Harness, run};
+pub use samples::*;

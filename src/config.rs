@@ -1,0 +1,261 @@
+//! Settings: the defaults that are built in, a TOML file, environment variables, flags; later ones
+//! win. Every key stands in `config/default.toml`, which is the manual; any other key is an error
+//! that names it and its place. Secrets are never shown, and may lie in files of their own.
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::value::Value;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+pub use layers::Environment;
+
+use layers::{Layer, read_secret, shown, told, variable};
+
+use crate::db::RoleUrls;
+
+/// The defaults, with the explanation of every key.
+const DEFAULTS: &str = include_str!("../config/default.toml");
+const PREFIX: &str = "MANDATE__";
+/// The URLs of [`crate::db::Role::ALL`], in its order.
+const URLS: [&str; 5] = ["app_url", "gate_url", "worker_url", "ops_url", "ops_read_url"];
+
+/// Everything that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+impl ConfigError {
+    fn one(fault: String) -> Self {
+        Self(vec![fault])
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// Addresses.
+    pub listen: Listen,
+    /// Logins.
+    pub database: Database,
+    /// Permits.
+    pub permits: Permits,
+    /// Outgoing mail.
+    pub mail: Mail,
+    /// Uploads.
+    pub documents: Documents,
+    /// Cost of password hashes.
+    pub passwords: Passwords,
+    /// The log.
+    pub log: Log,
+    #[serde(skip)]
+    shown: Vec<String>,
+}
+
+/// Section `listen`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listen {
+    /// Where the service is reached.
+    pub address: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub health_address: SocketAddr,
+}
+
+/// Section `database`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Database {
+    /// The most connections per role.
+    pub connections: u32,
+    #[serde(skip)]
+    urls: BTreeMap<&'static str, SecretString>,
+}
+
+/// Section `permits`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Permits {
+    /// The issuer in every permit.
+    pub issuer: String,
+    /// The private key's file; empty when not set.
+    pub key_file: PathBuf,
+}
+
+/// Section `mail`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Mail {
+    /// The folder that mail is written to; empty when not set.
+    pub directory: PathBuf,
+}
+
+/// Section `documents`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Documents {
+    /// The folder for uploads under way; empty when not set.
+    pub spool_directory: PathBuf,
+}
+
+/// Section `passwords`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Passwords {
+    /// Memory of one hash, KiB.
+    pub memory_kib: u32,
+    /// Passes.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The least that is logged.
+    pub level: LogLevel,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The least that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Faults.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And every request.
+    Info,
+    /// And details.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+impl Config {
+    /// Reads all layers. `flags` are keys as in the manual, with the text given.
+    ///
+    /// # Errors
+    /// Every unknown key, every value of the wrong kind, every secret that cannot be read.
+    pub fn load(environment: &Environment, file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, ConfigError> {
+        let defaults = Layer::toml("the defaults".to_owned(), DEFAULTS)?;
+        let known = defaults.keys();
+        let mut layers = vec![defaults];
+        let variable = environment.get("MANDATE_CONFIG").map(|path| PathBuf::from(path.expose_secret()));
+        if let Some(path) = file.map(Path::to_path_buf).or(variable) {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| ConfigError::one(format!("the settings file {} cannot be read: {error}", path.display())))?;
+            layers.push(Layer::toml(path.display().to_string(), &text)?);
+        }
+        layers.push(environment.layer());
+        layers.push(Layer::flags(flags));
+        let mut faults: Vec<String> = layers.iter().flat_map(|layer| layer.unknown(&known)).collect();
+        if !faults.is_empty() {
+            return Err(ConfigError(faults));
+        }
+        let figment = layers.iter().fold(Figment::new(), |figment, layer| figment.merge(layer));
+        let mut config: Self = figment.extract_lossy().map_err(|error| ConfigError(error.into_iter().map(told).collect()))?;
+        config.shown = known.iter().map(|key| shown(&figment, key)).collect();
+        config.database.urls = URLS.iter().filter_map(|key| Some((*key, url(&figment, key, &mut faults)?))).collect();
+        config.check(&mut faults);
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
+    }
+
+    fn check(&self, faults: &mut Vec<String>) {
+        let Passwords { memory_kib, iterations, parallelism } = self.passwords;
+        let ranges = [
+            ("database.connections", self.database.connections, 1, 1_000),
+            ("passwords.memory_kib", memory_kib, 8_u32.saturating_mul(parallelism).max(8), 1 << 20),
+            ("passwords.iterations", iterations, 1, 100),
+            ("passwords.parallelism", parallelism, 1, 16),
+        ];
+        for (key, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                faults.push(format!("{key} is {value}: it must be {least} to {most}"));
+            }
+        }
+        if self.permits.issuer.is_empty() {
+            faults.push("permits.issuer is empty: set it to the service's public address".to_owned());
+        }
+    }
+
+    /// Gives every folder that is not set its place in the folder for data.
+    #[must_use]
+    pub fn with_home(mut self, home: &Path) -> Self {
+        for (folder, name) in [(&mut self.mail.directory, "mail"), (&mut self.documents.spool_directory, "spool")] {
+            if folder.as_os_str().is_empty() {
+                *folder = home.join(name);
+            }
+        }
+        self
+    }
+
+    /// The five logins of the service.
+    ///
+    /// # Errors
+    /// Every one that is not set.
+    pub fn role_urls(&self) -> Result<RoleUrls, ConfigError> {
+        let missing = |key: &&str| !self.database.urls.contains_key(*key);
+        let faults: Vec<String> = URLS
+            .into_iter()
+            .filter(missing)
+            .map(|key| format!("database.{key} is not set: set it, or database.{key}_file, or {}", variable(&format!("database.{key}"))))
+            .collect();
+        if !faults.is_empty() {
+            return Err(ConfigError(faults));
+        }
+        Ok(RoleUrls { urls: URLS.map(|key| self.database.urls.get(key).cloned().unwrap_or_default()) })
+    }
+
+    /// True if any login of the service is set: this is an installation and not a trial.
+    #[must_use]
+    pub fn names_a_database(&self) -> bool {
+        !self.database.urls.is_empty()
+    }
+
+    /// What is in force, as TOML, each key with its source; secrets only as set or unset.
+    #[must_use]
+    pub fn shown(&self) -> &[String] {
+        &self.shown
+    }
+}
+
+/// A login, from its key or from the file that its twin names.
+fn url(figment: &Figment, key: &str, faults: &mut Vec<String>) -> Option<SecretString> {
+    let mut text = |key: &str| match figment.find_value(key) {
+        Ok(Value::String(_, text)) => Some(text).filter(|text| !text.is_empty()),
+        _ => {
+            faults.push(format!("{key} must be a text"));
+            None
+        }
+    };
+    let (key, twin) = (format!("database.{key}"), format!("database.{key}_file"));
+    let fault = match (text(&key), text(&twin)) {
+        (None, None) => return None,
+        (Some(url), None) => return Some(SecretString::from(url)),
+        (None, Some(file)) => match read_secret(&twin, Path::new(&file)) {
+            Ok(secret) => return Some(secret),
+            Err(fault) => fault,
+        },
+        (Some(_), Some(_)) => format!("{key} and {twin} are both set: keep one"),
+    };
+    faults.push(fault);
+    None
+}
+
+#[cfg(test)]
+mod tests;

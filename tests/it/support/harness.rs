@@ -1,0 +1,194 @@
+//! One test's world: a copy of a database in which the demo world was loaded once per run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Duration;
+use mandate::app::{App, AppParts};
+use mandate::base::{FixedClock, Instant, SeededEntropy};
+use mandate::db::server::Options;
+use mandate::db::{Db, Opened, PrivateServer};
+use mandate::delivery::FileTransport;
+use mandate::demo::Access;
+use mandate::export::PermitSigner;
+use mandate::identity::{PasswordHasher, PasswordParams};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::client::Client;
+
+/// The time at which every test begins.
+pub const START: &str = "2026-11-24T08:00:00.000Z";
+/// A key for tests only.
+const PERMIT_KEY: &[u8] = include_bytes!("permit-key.pem");
+
+struct Shared {
+    server: PrivateServer,
+    world: String,
+    access: Access,
+}
+
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+
+pub struct Harness {
+    pub app: App,
+    pub clock: Arc<FixedClock>,
+    pub access: Access,
+    pub nobody: Client,
+    pub database: Opened,
+    mail: PathBuf,
+}
+
+/// Runs a test in a world of its own, and audits it.
+pub async fn run(test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let shared = SHARED.get_or_init(shared).await;
+    let database = shared.server.copy_of(&shared.world).await.unwrap();
+    let name = database.name.clone();
+    let harness = Harness::open(database, shared.access.clone(), START.parse().unwrap(), 10);
+    test(&harness).await;
+    mandate::app::deliver_due(&harness.app).await.unwrap();
+    super::audit::audit(&harness).await;
+    harness.app.db.close().await;
+    shared.server.remove(&name).await.unwrap();
+    let _ = std::fs::remove_dir_all(&harness.mail);
+}
+
+async fn shared() -> Shared {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
+    let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
+    let server = PrivateServer::ensure(given.as_ref(), &dir, Options { fsync: false }).await.unwrap();
+    let template = server.template().await.unwrap();
+    let opened = server.copy_of(&template).await.unwrap();
+    let world = opened.name.clone();
+    let start: Instant = START.parse().unwrap();
+    let empty = Access { password: String::new(), logins: Vec::new(), keys: Vec::new() };
+    let harness = Harness::open(opened, empty, start, 4);
+    let access = mandate::demo::load(&harness.app, &harness.clock, &harness.mail, "correct horse battery", start.plus(-Duration::hours(2))).await.unwrap();
+    harness.app.db.close().await;
+    let _ = std::fs::remove_dir_all(&harness.mail);
+    Shared { server, world, access }
+}
+
+impl Harness {
+    fn open(database: Opened, access: Access, start: Instant, connections: u32) -> Self {
+        let clock = Arc::new(FixedClock::new(start));
+        let seed = database.name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
+        let mail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", database.name));
+        std::fs::create_dir_all(&mail).unwrap();
+        let permits = PermitSigner::from_pem(PERMIT_KEY, "https://mandate.test").unwrap();
+        let params = PasswordParams { memory_kib: 8, passes: 1, lanes: 1 };
+        let app = App::new(AppParts {
+            db,
+            permits,
+            passwords: PasswordHasher::new(params).unwrap(),
+            mail: FileTransport::new(&mail),
+            spool: std::env::temp_dir(),
+            metrics: None,
+        });
+        let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
+        Self { app, clock, access, nobody, database, mail }
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+
+    /// The present time of the world, in milliseconds.
+    pub fn clock_millis(&self) -> i64 {
+        self.app.db.clock().now().millis()
+    }
+
+    /// The id of a customer of the world by the beginning of its name.
+    pub fn customer(&self, name: &str) -> String {
+        let found = self.access.logins.iter().filter_map(|l| l.customer.as_ref()).find(|(_, n)| n.starts_with(name));
+        found.unwrap_or_else(|| panic!("no customer {name}")).0.clone()
+    }
+
+    /// A person of the world, logged in, without step-up.
+    pub async fn login(&self, email: &str) -> Client {
+        let login = self.access.logins.iter().find(|l| l.email == email).unwrap_or_else(|| panic!("no person {email}"));
+        let surface = if login.customer.is_some() { "/api/v1" } else { "/api/admin/v1" };
+        let body = json!({"email": email, "password": self.access.password});
+        let session = self.nobody.post(&format!("{surface}/sessions"), &body).await.expect(201);
+        self.nobody.with(session.text("/token"))
+    }
+
+    /// A person of the world, logged in, with step-up.
+    pub async fn person(&self, email: &str) -> Client {
+        let client = self.login(email).await;
+        self.step_up(&client, email).await;
+        client
+    }
+
+    /// Steps up a client's present session.
+    pub async fn step_up(&self, client: &Client, email: &str) {
+        let login = self.access.logins.iter().find(|l| l.email == email).unwrap();
+        let surface = if login.customer.is_some() { "/api/v1" } else { "/api/admin/v1" };
+        let me = client.get(&format!("{surface}/me")).await.expect(200);
+        let session = me.text("/session");
+        client.post(&format!("{surface}/sessions/{session}/step-ups"), &json!({"password": self.access.password})).await.expect(201);
+    }
+
+    /// A platform with its key.
+    pub fn platform(&self, platform: &str) -> Client {
+        let key = self.access.keys.iter().find(|k| k.platform == platform).unwrap();
+        self.nobody.with(&key.key)
+    }
+
+    /// All logs of the database: id, kind, name.
+    pub async fn logs(&self) -> Vec<(Uuid, String, String)> {
+        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
+        sqlx::query_as("SELECT id, kind, name FROM log ORDER BY id").fetch_all(&mut owner).await.unwrap()
+    }
+
+    /// Jobs that wait, by kind.
+    pub async fn jobs(&self) -> BTreeMap<String, i64> {
+        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT kind, count(*) FROM job GROUP BY kind").fetch_all(&mut owner).await.unwrap();
+        rows.into_iter().collect()
+    }
+
+    /// Runs a statement as the owner: for states that no route can make.
+    pub async fn as_owner(&self, sql: &'static str) {
+        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut owner).await.unwrap();
+    }
+
+    /// Drafts and signs an instruction; gives its id.
+    pub async fn signed(&self, signatory: &Client, instruction: &Value) -> String {
+        let id = self.drafted(signatory, instruction).await;
+        self.sign(signatory, &id, 1).await.expect(201);
+        id
+    }
+
+    /// Drafts an instruction; gives its id.
+    pub async fn drafted(&self, signatory: &Client, instruction: &Value) -> String {
+        signatory.post("/api/v1/instructions", instruction).await.expect(201).text("/id")
+    }
+
+    /// Signs the present draft of an instruction.
+    pub async fn sign(&self, signatory: &Client, id: &str, version: u32) -> super::Answer {
+        let path = format!("/api/v1/instructions/{id}");
+        let seen = signatory.get(&path).await.expect(200);
+        let etag = seen.headers.get("etag").unwrap().to_str().unwrap().to_owned();
+        let headers = [("if-match", etag.as_str()), ("idempotency-key", id)];
+        signatory.post_with(&format!("{path}/signatures"), &headers, &json!({"version": version})).await
+    }
+
+    /// Asks the gate.
+    pub async fn ask(&self, platform: &Client, key: &str, export: &Value) -> super::Answer {
+        platform.post_with("/gate/v1/exports", &[("idempotency-key", key)], export).await
+    }
+
+    /// Redeems a permit.
+    pub async fn redeem(&self, platform: &Client, key: &str, export: &str, permit: &str) -> super::Answer {
+        let path = format!("/gate/v1/exports/{export}/redemptions");
+        platform.post_with(&path, &[("idempotency-key", key)], &json!({"permit": permit})).await
+    }
+}
