@@ -79,6 +79,9 @@ pub fn spawn_background(_app: &App, _stop: &CancellationToken) {}
 #[must_use]
 pub fn table() -> Vec<Route> {
     let mut table = docs::routes();
+    table.extend(crate::registry::routes());
+    table.extend(crate::customer::routes());
+    table.extend(crate::document::routes());
     table.extend(crate::export::routes());
     table
 }

@@ -99,10 +99,13 @@
 
 pub mod app;
 pub mod base;
-pub mod cli;
+// pub mod cli;
 pub mod config;
+pub mod customer;
 pub mod db;
-pub mod demo;
+pub mod delivery;
+// pub mod demo;
+pub mod document;
 pub mod evidence;
 pub mod export;
 pub mod http;

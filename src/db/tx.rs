@@ -119,6 +119,24 @@ impl Db {
             sqlx::query(sql).bind(REGISTRY_LOCK).execute(&mut *tx).await?;
             sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
         }
+        self.locked(tx, role, home, others).await
+    }
+
+    /// Begins a write whose home is a log that this transaction creates: a new customer's, whose
+    /// first entry is its own registration. Without a commit the log does not exist either.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_new_log(&self, role: Role, name: &'static str, log: LogId, text_name: &str) -> Result<WriteTx> {
+        tracing::trace!(transaction = name, "begin");
+        let mut tx = self.pool(role).begin().await?;
+        set_tenant(&mut tx, role, log).await?;
+        insert_log(&mut tx, log, "customer", text_name).await?;
+        self.locked(tx, role, log, &[]).await
+    }
+
+    /// Locks the heads in id order and reads `now` after them.
+    async fn locked(&self, mut tx: Transaction<'static, Postgres>, role: Role, home: LogId, others: &[LogId]) -> Result<WriteTx> {
         let mut ids: Vec<LogId> = others.to_vec();
         ids.push(home);
         ids.sort_unstable();
@@ -213,6 +231,13 @@ async fn lock_head(conn: &mut PgConnection, id: LogId) -> Result<Option<HeadRow>
     .await?)
 }
 
+/// Makes a log and its empty head, as that log's tenant.
+async fn insert_log(conn: &mut PgConnection, log: LogId, kind: &str, name: &str) -> Result<()> {
+    sqlx::query!("INSERT INTO log (id, kind, name) VALUES ($1, $2, $3)", log.0, kind, name).execute(&mut *conn).await?;
+    sqlx::query!("INSERT INTO log_head (customer_id) VALUES ($1)", log.0).execute(conn).await?;
+    Ok(())
+}
+
 /// A clock more than 2 s behind the head, or (the machine's own) 5 s off the database's, decides nothing.
 fn check_clock(read: Instant, row: &HeadRow, system: bool) -> Result<()> {
     let behind = row.last_at.millis() - read.millis();
@@ -247,6 +272,11 @@ impl WriteTx {
     pub const fn now(&self) -> Instant {
         self.now
     }
+    /// The role it runs as.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
     /// The log this transaction acts for.
     #[must_use]
     pub const fn home(&self) -> LogId {
@@ -274,6 +304,16 @@ impl WriteTx {
     /// When the statement fails.
     pub async fn act_for(&mut self, log: LogId) -> Result<()> {
         set_tenant(&mut self.tx, self.role, log).await
+    }
+    /// Makes another log that this transaction does not write to: a platform's.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn add_platform_log(&mut self, log: LogId, name: &str) -> Result<()> {
+        self.act_for(log).await?;
+        insert_log(&mut self.tx, log, "platform", name).await?;
+        let home = self.home;
+        self.act_for(home).await
     }
     /// True if an entry was appended to a locked log.
     #[must_use]

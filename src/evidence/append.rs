@@ -136,6 +136,14 @@ pub async fn commit(mut tx: WriteTx, entries: Vec<NewEntry>) -> Result<Vec<Recei
     Ok(receipts)
 }
 
+/// Appends one entry and commits: the usual end of a handler.
+///
+/// # Errors
+/// As [`commit`].
+pub async fn commit_one(tx: WriteTx, entry: NewEntry) -> Result<Receipt> {
+    commit(tx, vec![entry]).await?.pop().ok_or_else(|| Error::internal("an entry without its receipt"))
+}
+
 /// Commits a transaction whose entries are appended.
 ///
 /// # Errors

@@ -7,12 +7,14 @@ mod decision;
 mod event;
 mod facts;
 mod head;
+mod log;
 mod registry_facts;
 mod store;
 
-pub use append::{Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_record, commit_subjects, finish, origin};
+pub use append::{Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin};
 pub use decision::*;
 pub use event::*;
 pub use facts::*;
+pub use log::{LogView, log_by_id, logs};
 pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
 pub use store::{StoredEntry, answered, entries, head_of};

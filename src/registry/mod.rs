@@ -1,8 +1,15 @@
-//! Stand-in until the registry lands.
-use crate::base::{Code, Result};
-use crate::db::LogId;
-use crate::evidence::RegistryFacts;
-/// .
-pub async fn codes(_c: &mut sqlx::postgres::PgConnection) -> Result<RegistryFacts> { Ok(RegistryFacts::default()) }
-/// .
-pub async fn platform_log(_c: &mut sqlx::postgres::PgConnection, _p: &Code) -> Result<LogId> { Ok(LogId::REGISTRY) }
+//! Facts that hold for all customers: code lists, EU/EEA membership (promise P7), public holidays,
+//! platforms and their suspensions. Written under the registry's lock alone, each with an entry in
+//! the registry's log; read fresh, never cached. A purpose that is prohibited stays so (promise P3).
+
+mod api;
+mod check;
+mod decide;
+mod reference;
+mod store;
+
+pub use api::{PlatformSuspensionView, PlatformView, SuspensionState, routes};
+pub use check::{known_countries, known_platform, known_purposes, known_scope, known_categories};
+pub use decide::{Proposal, ReleaseStep, decide_release};
+pub use reference::load_reference;
+pub use store::{codes, platform_log, register_platform};

@@ -1,0 +1,15 @@
+//! Documents: the original bytes of what was written, stored once per customer under their SHA-256
+//! and never changed. What is served is what was received, always as an attachment; the type is
+//! by content, and a claim that differs from it is refused (`api.md` 18).
+
+mod api;
+mod media;
+pub mod pdf;
+mod spool;
+mod store;
+mod view;
+
+pub use api::routes;
+pub use media::MediaType;
+pub use store::{document_by_id, store_bytes};
+pub use view::DocumentView;
