@@ -224,6 +224,7 @@ CREATE POLICY owner  ON session TO mandate_owner USING (true);
 CREATE POLICY owner  ON api_key TO mandate_owner USING (true);
 -- Definer functions below read memberships across customers before a login knows its customer.
 CREATE POLICY owner ON membership FOR SELECT TO mandate_owner USING (true);
+CREATE POLICY owner ON first_signatory FOR SELECT TO mandate_owner USING (true);
 
 -- Before login: the session or key behind a secret's hash. Nothing else is readable by it.
 CREATE FUNCTION session_by_token(in_hash bytea) RETURNS SETOF session
@@ -245,7 +246,8 @@ CREATE FUNCTION memberships_of_person(in_person uuid) RETURNS TABLE (customer_id
 CREATE FUNCTION invitation_by_token(in_hash bytea) RETURNS SETOF invitation
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$ SELECT * FROM invitation WHERE token_hash = in_hash $$;
--- Accepts an invitation once and sets the first password of exactly its person; false if it was not open.
+-- Accepts an invitation once and sets the first password of exactly its person; false if it was not
+-- open or the person has a password by now (the caller then rolls back).
 CREATE FUNCTION accept_invitation(in_hash bytea, in_password_hash text, in_now timestamptz) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
@@ -256,8 +258,9 @@ CREATE FUNCTION accept_invitation(in_hash bytea, in_password_hash text, in_now t
             RETURNING * INTO found_row;
         IF NOT FOUND THEN RETURN false; END IF;
         UPDATE person SET password_hash = in_password_hash WHERE id = found_row.person_id AND password_hash IS NULL;
+        IF FOUND THEN RETURN true; END IF;
         UPDATE ops_person SET password_hash = in_password_hash WHERE id = found_row.ops_person_id AND password_hash IS NULL;
-        RETURN true;
+        RETURN FOUND;
     END $$;
 -- Finds or makes the person behind an address; an existing person is never changed by an invitation.
 CREATE FUNCTION person_for_invitation(in_id uuid, in_email text, in_name text, in_now timestamptz) RETURNS TABLE (person_id uuid, has_password boolean)
@@ -267,10 +270,12 @@ CREATE FUNCTION person_for_invitation(in_id uuid, in_email text, in_name text, i
         INSERT INTO person (id, email, name, created_at) VALUES (in_id, in_email, in_name, in_now) ON CONFLICT (email) DO NOTHING;
         RETURN QUERY SELECT p.id, p.password_hash IS NOT NULL FROM person p WHERE p.email = in_email;
     END $$;
--- Persons of the current customer only.
+-- Persons of the current customer only: its members, and who was proposed as its first signatory.
 CREATE FUNCTION own_persons() RETURNS TABLE (person_id uuid, email text, name text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
-    AS $$ SELECT p.id, p.email, p.name FROM person p JOIN membership m ON m.person_id = p.id WHERE m.customer_id = current_customer() $$;
+    AS $$ SELECT p.id, p.email, p.name FROM person p
+          WHERE p.id IN (SELECT m.person_id FROM membership m WHERE m.customer_id = current_customer()
+                         UNION SELECT f.person_id FROM first_signatory f WHERE f.customer_id = current_customer()) $$;
 
 REVOKE ALL ON FUNCTION session_by_token(bytea), api_key_by_secret(bytea), credential_by_email(text), ops_credential_by_email(text),
     memberships_of_person(uuid), invitation_by_token(bytea), accept_invitation(bytea, text, timestamptz),

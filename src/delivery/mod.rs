@@ -1,6 +1,13 @@
-//! What is sent: a message is a row in the transaction of the act it tells of, with a job envelope
-//! for a worker. Sending itself is not done here.
+//! Delivery: what is sent, in the transaction of the act it tells of, and the worker that sends it
+//! afterwards. No network call is made while a transaction is open, and no message is dropped. What
+//! a proven delivery sets in motion is told by the program (`Effects`), so that delivery knows no
+//! other feature.
 
-mod store;
+mod message;
+mod schedule;
+mod transport;
+mod worker;
 
-pub use store::{NewMessage, enqueue};
+pub use message::{NewMessage, enqueue};
+pub use transport::FileTransport;
+pub use worker::{Delivered, Effect, Effects, deliver_due, run};

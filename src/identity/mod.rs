@@ -1,22 +1,30 @@
 //! Who acts: persons and memberships, authority to instruct, sessions, API keys, ops persons, and
-//! the path of a customer's first signatory.
+//! the path of a customer's first signatory. Nobody signs without authority, step-up and a session
+//! of that customer; no ops role signs, accepts or approves for a customer at all.
 
+mod api;
+mod authenticate;
+mod bootstrap;
 mod caller;
+mod decide;
 mod model;
+mod notice;
+mod password;
 mod store;
+mod token;
 
+pub use api::routes;
+pub use authenticate::authenticate;
+pub use bootstrap::bootstrap_ops;
 pub use caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential, PlatformCaller};
-pub use model::{Authority, AuthorityKind, Needs};
+pub use model::{Authority, AuthorityKind, Needs, Secret};
+pub use password::{PasswordHasher, PasswordParams};
 pub use store::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, signatory};
 
-use crate::app::App;
-use crate::base::{Error, Result};
-use crate::http::{ClientAddress, Surface};
+use crate::delivery::Effects;
 
-/// Finds out whose token this is.
-///
-/// # Errors
-/// [`Error::Unauthenticated`].
-pub async fn authenticate(_app: &App, _token: &str, _surface: Surface, _client: ClientAddress) -> Result<Caller> {
-    Err(Error::Unauthenticated)
-}
+/// Purpose of the notice to an agreement's contact about the first signatory.
+const NOTICE_PURPOSE: &str = "first_signatory_notice";
+
+/// What deliveries of this feature's messages set in motion.
+pub const EFFECTS: Effects = &[(NOTICE_PURPOSE, api::first_signatory_notified)];

@@ -1,9 +1,15 @@
-//! Words of who acts: kinds of authority, units they hold for. Authority is apart from the role and
-//! is granted per kind and unit; losing it later does not end what was signed with it. Pure.
+//! Words of who acts: kinds of authority, units they hold for, secrets as they are sent. Authority
+//! is apart from the role and is granted per kind and unit; losing it later does not end what was
+//! signed with it. A secret can be read by one method only and is shown by none. Pure.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use crate::base::{Instant, InstructionKind, Reference, Selector};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+
+use crate::base::{Decode, Faults, Instant, InstructionKind, Pointer, Reference, Selector};
 
 crate::words! {
     /// What a member can have authority for.
@@ -78,9 +84,103 @@ pub fn covers(held: &[Authority], kind: AuthorityKind, needs: &Needs, now: Insta
     })
 }
 
+crate::words! {
+    /// The two ops roles that together name a customer's first signatory.
+    pub enum NamingRole {
+        /// Customers, platforms, people.
+        OpsAdmin = "ops_admin",
+        /// Agreements, sub-processors, breaches, deletion.
+        OpsPrivacy = "ops_privacy",
+    }
+}
+
+crate::words! {
+    /// What an API key of a customer may do; it never signs, accepts or approves.
+    pub enum KeyRole {
+        /// Reads and changes.
+        CustomerAdmin = "customer_admin",
+        /// Reads.
+        CustomerReader = "customer_reader",
+    }
+}
+
+/// The most characters a password or one-time token may have.
+const SECRET_LENGTH: usize = 256;
+
+/// A password or one-time token as it was sent.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+    /// Number of characters.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.expose().chars().count()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(secret)")
+    }
+}
+
+impl utoipa::PartialSchema for Secret {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Password);
+        let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        schema.min_length(Some(1)).max_length(Some(SECRET_LENGTH)).into()
+    }
+}
+impl utoipa::ToSchema for Secret {}
+
+impl Decode for Secret {
+    fn decode(value: &Value, at: &Pointer, faults: &mut Faults) -> Option<Self> {
+        let Some(text) = value.as_str() else {
+            faults.add(at, "type", "must be a text");
+            return None;
+        };
+        if (1..=SECRET_LENGTH).contains(&text.chars().count()) {
+            return Some(text.into());
+        }
+        faults.add(at, "text", "must be 1 to 256 characters");
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_read_and_never_shown() {
+        let read = |text: &str| {
+            let mut faults = Faults::default();
+            Secret::decode(&Value::from(text), &Pointer::default(), &mut faults)
+        };
+        let secret = read("correct horse").unwrap();
+        assert_eq!((secret.expose(), secret.length()), ("correct horse", 13));
+        assert!(!format!("{secret:?}{}", serde_json::to_string(&secret).unwrap()).contains("horse"));
+        assert!(read("").is_none() && read(&"a".repeat(257)).is_none());
+        assert!(read(&"\u{e5}".repeat(256)).is_some());
+    }
 
     #[test]
     fn authority_covers_its_kind_its_units_and_its_time_only() {

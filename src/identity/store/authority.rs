@@ -4,7 +4,7 @@
 use sqlx::postgres::PgConnection;
 
 use crate::base::{CustomerId, Error, Instant, MembershipId, Reference, Result, SessionId};
-use crate::db::WriteTx;
+use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::identity::caller::{InstitutionCaller, InstitutionCredential};
 use crate::identity::model::{Authority, AuthorityKind, Needs, covers};
 
@@ -91,6 +91,74 @@ pub async fn held(conn: &mut PgConnection, customer: CustomerId, membership: Mem
             })
         })
         .collect()
+}
+
+/// Grants authority.
+///
+/// # Errors
+/// [`Error::Conflict`] when the member has authority of this kind.
+pub async fn insert_authority(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, membership: MembershipId, granted: &Authority) -> Result<()> {
+    let now = tx.now();
+    insert(tx.conn(), customer, membership, granted, now).await
+}
+
+/// The same for the first signatory, by the worker that delivered its notice: nobody signs for it.
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    membership: MembershipId,
+    granted: &Authority,
+    now: Instant,
+) -> Result<()> {
+    let units: Option<Vec<String>> = granted.units.as_ref().map(|units| units.iter().map(ToString::to_string).collect());
+    sqlx::query!(
+        "INSERT INTO authority (customer_id, membership_id, kind, units, begins_at, granted_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        customer as CustomerId,
+        membership as MembershipId,
+        granted.kind.word(),
+        units.as_deref(),
+        granted.begins_at as Instant,
+        now as Instant
+    )
+    .execute(conn)
+    .await
+    .map_err(conflict_on("authority_one", "already_granted", "The member has authority of this kind: end it before granting another."))?;
+    Ok(())
+}
+
+/// Takes authority back.
+///
+/// # Errors
+/// [`Error::NotFound`] when the member has none of this kind.
+pub async fn end_authority(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, membership: MembershipId, kind: AuthorityKind) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE authority SET ended_at = $4 WHERE customer_id = $1 AND membership_id = $2 AND kind = $3 AND ended_at IS NULL",
+        customer as CustomerId,
+        membership as MembershipId,
+        kind.word(),
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::NotFound);
+    }
+    ensure_one(&done)
+}
+
+/// True if another member has authority over the people of all units, so that a customer is never
+/// left without anybody who can grant.
+pub async fn people_elsewhere(conn: &mut PgConnection, customer: CustomerId, but: MembershipId) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM authority a JOIN membership m ON m.customer_id = a.customer_id AND m.id = a.membership_id
+               WHERE a.customer_id = $1 AND a.kind = 'people' AND a.units IS NULL AND a.ended_at IS NULL
+                 AND m.ended_at IS NULL AND m.id <> $2) AS "elsewhere!""#,
+        customer as CustomerId,
+        but as MembershipId
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 async fn step_up(conn: &mut PgConnection, session: SessionId, now: Instant) -> Result<()> {

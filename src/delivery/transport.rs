@@ -1,0 +1,102 @@
+//! Mail as files: one `.eml` (RFC 5322) per message, readable by the service's account alone. For
+//! private databases and tests, where a written file counts as delivered; nowhere else does it.
+
+use std::path::{Path, PathBuf};
+
+use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, Message as Mail};
+use tokio::io::AsyncWriteExt;
+
+use super::message::Message;
+use crate::base::{Error, Result};
+
+/// Who it is from. The domain is one that cannot exist (RFC 2606): nobody can answer.
+const FROM: &str = "mandate@mandate.invalid";
+
+/// Writes messages into a folder.
+#[derive(Debug, Clone)]
+pub struct FileTransport {
+    dir: PathBuf,
+}
+
+impl FileTransport {
+    /// A transport into a folder that exists.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Writes one message whole, or not at all. Written again, it is the same file.
+    pub(super) async fn send(&self, message: &Message) -> Result<()> {
+        let mail = format(message)?;
+        let path = self.dir.join(format!("{}.eml", message.id));
+        let draft = self.dir.join(format!(".{}.part", message.id));
+        let mut options = tokio::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft).await.map_err(Error::internal)?;
+        file.write_all(&mail).await.map_err(Error::internal)?;
+        file.sync_all().await.map_err(Error::internal)?;
+        tokio::fs::rename(&draft, &path).await.map_err(Error::internal)
+    }
+}
+
+fn format(message: &Message) -> Result<Vec<u8>> {
+    let to: Mailbox = message.address.as_str().parse().map_err(Error::internal)?;
+    let from: Mailbox = FROM.parse().map_err(Error::internal)?;
+    let body = message.body.clone().ok_or_else(|| Error::internal("an undelivered message without a text"))?;
+    let mail = Mail::builder()
+        .message_id(Some(format!("<{}@mandate.invalid>", message.id)))
+        .date(message.created_at.utc().into())
+        .from(from)
+        .to(to)
+        .subject(message.subject.as_str())
+        .header(ContentType::TEXT_PLAIN)
+        .body(body)
+        .map_err(Error::internal)?;
+    Ok(mail.formatted())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn a_message_is_one_private_file_with_one_recipient() {
+        let dir = std::env::temp_dir().join(format!("mandate-mail-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let message = Message {
+            id: Uuid::from_u128(7).into(),
+            purpose: "test".to_owned(),
+            subject_id: Uuid::from_u128(8),
+            address: "kari.solheim@nordvik.example".parse().unwrap(),
+            subject: "A notice".to_owned(),
+            body: Some("One line.\nAnother.\n".to_owned()),
+            created_at: "2026-09-28T12:00:00Z".parse().unwrap(),
+            delivered_at: None,
+        };
+        let transport = FileTransport::new(&dir);
+        transport.send(&message).await.unwrap();
+        transport.send(&message).await.unwrap();
+        let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = std::fs::read_to_string(&files[0]).unwrap();
+        for part in [
+            "Message-ID: <msg_00000000000000000000000000000007@mandate.invalid>\r\n",
+            "Date: Mon, 28 Sep 2026 12:00:00 +0000\r\n",
+            "To: kari.solheim@nordvik.example\r\n",
+            "Subject: A notice\r\n",
+            "\r\n\r\nOne line.\r\nAnother.\r\n",
+        ] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

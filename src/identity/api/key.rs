@@ -1,0 +1,216 @@
+//! API keys of a customer, of a platform (the gate), and of ops (reading). Shown once; two of a name
+//! may live at once, so that a key can be replaced without a gap; a revocation holds from the next
+//! request on. A key never signs, accepts or approves.
+
+use axum::extract::State;
+
+use super::view::{ApiKeyView, CreatedApiKey};
+use crate::app::App;
+use crate::base::{ApiKeyId, Code, Error, Instant, Name, Page, Result, TypedId};
+use crate::db::{Lock, LogId, Role, WriteTx};
+use crate::evidence::{Actor, Event, NewEntry, Receipted, commit_one};
+use crate::http::{Created, Json, OpsRole, PathId, Query};
+use crate::identity::caller::{InstitutionCaller, OpsCaller};
+use crate::identity::decide::key_made;
+use crate::identity::model::KeyRole;
+use crate::identity::store::{self, KeyHolder, NewKey, anyone_with_authority};
+use crate::identity::token;
+use uuid::Uuid;
+
+crate::request! {
+    /// A key for a customer's programs.
+    pub struct NewApiKey {
+        /// What it is for.
+        name: Name,
+        /// What it may do.
+        role: KeyRole,
+        /// When it ends, at most 400 days from now.
+        expires_at: Instant,
+    }
+}
+
+crate::request! {
+    /// A key for a platform or for ops programs that read.
+    pub struct NewProcessorKey {
+        /// What it is for.
+        name: Name,
+        /// When it ends, at most 400 days from now.
+        expires_at: Instant,
+    }
+}
+
+crate::request! {
+    /// A revocation; it says nothing more.
+    pub struct NewKeyRevocation {}
+}
+
+struct Making<'a> {
+    holder: KeyHolder,
+    name: &'a Name,
+    role: &'a str,
+    created_by: Uuid,
+    expires_at: Instant,
+}
+
+async fn make(mut tx: WriteTx, making: Making<'_>, actor: &Actor, location: &str) -> Result<Created<Receipted<CreatedApiKey>>> {
+    let Making { holder, name, role, created_by, expires_at } = making;
+    let now = tx.now();
+    let live = store::live_keys(tx.conn(), &holder, name, now).await?;
+    key_made(expires_at, live, now)?;
+    let id: ApiKeyId = tx.fresh();
+    let (text, hash) = token::draw_key(id, tx.entropy());
+    store::insert_key(&mut tx, &holder, &NewKey { id, hash, name, role, created_by, expires_at }).await?;
+    let view = store::key(tx.conn(), &holder, id).await?.into();
+    let event = match &holder {
+        KeyHolder::Customer(_) => Event::ApiKeyCreated { api_key: id, role: role.to_owned(), expires_at },
+        other => {
+            let surface = other.surface().word().to_owned();
+            Event::ProcessorKeyCreated { api_key: id, surface, platform: other.platform().cloned(), expires_at }
+        }
+    };
+    let receipt = commit_one(tx, NewEntry::new(holder.home(), id, actor, event)).await?;
+    Ok(Created::at(format!("{location}/{id}"), Receipted { value: CreatedApiKey { key: text, view }, receipt }))
+}
+
+async fn revoke(mut tx: WriteTx, holder: &KeyHolder, id: ApiKeyId, actor: &Actor, location: String) -> Result<Created<Receipted<ApiKeyView>>> {
+    store::key(tx.conn(), holder, id).await?;
+    store::revoke_key(&mut tx, holder, id).await?;
+    let view = store::key(tx.conn(), holder, id).await?.into();
+    let event = match holder {
+        KeyHolder::Customer(_) => Event::ApiKeyRevoked { api_key: id },
+        _ => Event::ProcessorKeyRevoked { api_key: id },
+    };
+    let receipt = commit_one(tx, NewEntry::new(holder.home(), id, actor, event)).await?;
+    Ok(Created::at(location, Receipted { value: view, receipt }))
+}
+
+async fn list(app: &App, holder: &KeyHolder, query: Query) -> Result<Json<Page<ApiKeyView>>> {
+    let page = query.page(&format!("api-keys:{holder:?}"))?;
+    let mut tx = app.db.read(holder.managed_by(), "list_keys", holder.home()).await?;
+    if let KeyHolder::Platform(platform) = holder
+        && !store::platform_exists(tx.conn(), platform).await?
+    {
+        return Err(Error::NotFound);
+    }
+    let rows = store::keys(tx.conn(), holder, &page).await?;
+    let Page { data, next_cursor } = page.page(rows, |key| key.id.uuid());
+    Ok(Json(Page { data: data.into_iter().map(ApiKeyView::from).collect(), next_cursor }))
+}
+
+/// Makes an API key of the customer.
+#[utoipa::path(post, path = "/api/v1/api-keys", request_body = NewApiKey,
+    responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
+pub(super) async fn create_api_key(State(app): State<App>, caller: InstitutionCaller, Json(new): Json<NewApiKey>) -> Result<Created<Receipted<CreatedApiKey>>> {
+    let mut tx = app.db.write(Role::App, "create_api_key", Lock::Heads, caller.log(), &[]).await?;
+    let by = anyone_with_authority(&mut tx, &caller).await?;
+    let holder = KeyHolder::Customer(caller.customer());
+    let making = Making { holder, name: &new.name, role: new.role.word(), created_by: by.uuid(), expires_at: new.expires_at };
+    make(tx, making, &caller.actor(), "/api/v1/api-keys").await
+}
+
+/// Lists the customer's API keys.
+#[utoipa::path(get, path = "/api/v1/api-keys",
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<ApiKeyView>, description = "One page.")))]
+pub(super) async fn list_api_keys(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<ApiKeyView>>> {
+    list(&app, &KeyHolder::Customer(caller.customer()), query).await
+}
+
+/// Shows an API key of the customer.
+#[utoipa::path(get, path = "/api/v1/api-keys/{api_key_id}", params(("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    responses((status = 200, body = ApiKeyView, description = "The key, without its secret.")))]
+pub(super) async fn get_api_key(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<ApiKeyId>) -> Result<Json<ApiKeyView>> {
+    let mut tx = app.db.read(Role::App, "get_api_key", caller.log()).await?;
+    Ok(Json(store::key(tx.conn(), &KeyHolder::Customer(caller.customer()), id).await?.into()))
+}
+
+/// Revokes an API key of the customer.
+#[utoipa::path(post, path = "/api/v1/api-keys/{api_key_id}/revocations", params(("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    request_body = NewKeyRevocation, responses((status = 201, body = Receipted<ApiKeyView>, description = "Revoked, from the next request on.")))]
+pub(super) async fn revoke_api_key(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<ApiKeyId>,
+    Json(NewKeyRevocation {}): Json<NewKeyRevocation>,
+) -> Result<Created<Receipted<ApiKeyView>>> {
+    let tx = app.db.write(Role::App, "revoke_api_key", Lock::Heads, caller.log(), &[]).await?;
+    revoke(tx, &KeyHolder::Customer(caller.customer()), id, &caller.actor(), format!("/api/v1/api-keys/{id}")).await
+}
+
+async fn processor(app: &App, name: &'static str) -> Result<WriteTx> {
+    app.db.write(Role::Ops, name, Lock::Heads, LogId::PROCESSOR, &[]).await
+}
+
+/// Makes a key for a platform's gate.
+#[utoipa::path(post, path = "/api/admin/v1/platforms/{platform}/api-keys", params(("platform" = Code, Path, description = "Its code.")),
+    request_body = NewProcessorKey, responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
+pub(super) async fn create_platform_key(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId(platform): PathId<Code>,
+    Json(new): Json<NewProcessorKey>,
+) -> Result<Created<Receipted<CreatedApiKey>>> {
+    let by = caller.person()?;
+    let mut tx = processor(&app, "create_platform_key").await?;
+    if !store::platform_exists(tx.conn(), &platform).await? {
+        return Err(Error::NotFound);
+    }
+    let location = format!("/api/admin/v1/platforms/{platform}/api-keys");
+    let making = Making { holder: KeyHolder::Platform(platform), name: &new.name, role: "platform", created_by: by.uuid(), expires_at: new.expires_at };
+    make(tx, making, &caller.actor(), &location).await
+}
+
+/// Lists a platform's keys.
+#[utoipa::path(get, path = "/api/admin/v1/platforms/{platform}/api-keys",
+    params(("platform" = Code, Path, description = "Its code."), ("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<ApiKeyView>, description = "One page.")))]
+pub(super) async fn list_platform_keys(State(app): State<App>, _: OpsCaller, PathId(platform): PathId<Code>, query: Query) -> Result<Json<Page<ApiKeyView>>> {
+    list(&app, &KeyHolder::Platform(platform), query).await
+}
+
+/// Revokes a platform's key.
+#[utoipa::path(post, path = "/api/admin/v1/platforms/{platform}/api-keys/{api_key_id}/revocations",
+    params(("platform" = Code, Path, description = "Its code."), ("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    request_body = NewKeyRevocation, responses((status = 201, body = Receipted<ApiKeyView>, description = "Revoked, from the next request on.")))]
+pub(super) async fn revoke_platform_key(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId((platform, id)): PathId<(Code, ApiKeyId)>,
+    Json(NewKeyRevocation {}): Json<NewKeyRevocation>,
+) -> Result<Created<Receipted<ApiKeyView>>> {
+    let tx = processor(&app, "revoke_platform_key").await?;
+    let location = format!("/api/admin/v1/platforms/{platform}/api-keys");
+    revoke(tx, &KeyHolder::Platform(platform), id, &caller.actor(), location).await
+}
+
+/// Makes a key for ops programs that read.
+#[utoipa::path(post, path = "/api/admin/v1/api-keys", request_body = NewProcessorKey,
+    responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
+pub(super) async fn create_ops_key(State(app): State<App>, caller: OpsCaller, Json(new): Json<NewProcessorKey>) -> Result<Created<Receipted<CreatedApiKey>>> {
+    let by = caller.person()?;
+    let tx = processor(&app, "create_ops_key").await?;
+    let role = OpsRole::OpsReader.word();
+    let making = Making { holder: KeyHolder::Ops, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at };
+    make(tx, making, &caller.actor(), "/api/admin/v1/api-keys").await
+}
+
+/// Lists the keys of ops programs.
+#[utoipa::path(get, path = "/api/admin/v1/api-keys",
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<ApiKeyView>, description = "One page.")))]
+pub(super) async fn list_ops_keys(State(app): State<App>, _: OpsCaller, query: Query) -> Result<Json<Page<ApiKeyView>>> {
+    list(&app, &KeyHolder::Ops, query).await
+}
+
+/// Revokes a key of ops programs.
+#[utoipa::path(post, path = "/api/admin/v1/api-keys/{api_key_id}/revocations", params(("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    request_body = NewKeyRevocation, responses((status = 201, body = Receipted<ApiKeyView>, description = "Revoked, from the next request on.")))]
+pub(super) async fn revoke_ops_key(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId(id): PathId<ApiKeyId>,
+    Json(NewKeyRevocation {}): Json<NewKeyRevocation>,
+) -> Result<Created<Receipted<ApiKeyView>>> {
+    let tx = processor(&app, "revoke_ops_key").await?;
+    revoke(tx, &KeyHolder::Ops, id, &caller.actor(), "/api/admin/v1/api-keys".to_owned()).await
+}

@@ -1,0 +1,134 @@
+//! Logging in, on both surfaces: e-mail and password against a random token. Unknown and known
+//! persons take the same path and get the same answer; guessing is slowed down per account and
+//! address, before any hash is computed.
+
+use axum::extract::State;
+
+use crate::app::App;
+use crate::base::{CustomerId, Email, Error, Fault, Instant, Result, SessionId, fresh_id};
+use crate::db::{LogId, Role};
+use crate::http::{ClientAddress, Created, Json, Surface};
+use crate::identity::decide::membership_acts;
+use crate::identity::model::Secret;
+use crate::identity::store::{self, Attempt, Holder};
+use crate::identity::token;
+
+crate::request! {
+    /// A login of a person of a customer.
+    pub struct NewSession {
+        /// E-mail.
+        email: Email,
+        /// Password.
+        password: Secret,
+        /// Which customer to act for, where the person serves several.
+        customer: Option<CustomerId>,
+    }
+}
+
+crate::request! {
+    /// A login of an ops person.
+    pub struct NewOpsSession {
+        /// E-mail.
+        email: Email,
+        /// Password.
+        password: Secret,
+    }
+}
+
+/// A session that was just made: the only time its token is shown.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct CreatedSession {
+    /// Its id.
+    pub id: SessionId,
+    /// The token: send it as `Authorization: Bearer`.
+    pub token: String,
+    /// The customer it acts for; null for ops.
+    pub customer: Option<CustomerId>,
+    /// The role.
+    pub role: String,
+    /// Absolute end; 30 minutes without use end it too.
+    pub expires_at: Instant,
+}
+
+/// Counts the attempt, or refuses it with the seconds to wait.
+pub(super) async fn counted(app: &App, role: Role, attempt: &Attempt) -> Result<()> {
+    let mut tx = app.db.housekeeping(role, "login_attempt", LogId::PROCESSOR).await?;
+    let now = tx.now();
+    let wait = store::attempt(tx.conn(), attempt, now).await?;
+    tx.commit_housekeeping().await?;
+    if wait > 0 { Err(Error::TooMany(wait)) } else { Ok(()) }
+}
+
+/// Verifies a password at the cost of a hash, known or not, and settles the counters.
+pub(super) async fn verified(app: &App, role: Role, attempt: &Attempt, password: &Secret, hash: Option<&str>) -> Result<()> {
+    let outcome = app.passwords.verify(password, hash).await;
+    let mut tx = app.db.housekeeping(role, "login_outcome", LogId::PROCESSOR).await?;
+    let now = tx.now();
+    match &outcome {
+        Ok(true) => store::cleared(tx.conn(), attempt).await?,
+        Ok(false) => store::failed(tx.conn(), attempt, now).await?,
+        Err(_) => store::undone(tx.conn(), attempt).await?,
+    }
+    tx.commit_housekeeping().await?;
+    if outcome? { Ok(()) } else { Err(Error::Unauthenticated) }
+}
+
+/// Logs a person of a customer in.
+#[utoipa::path(post, path = "/api/v1/sessions", request_body = NewSession,
+    responses((status = 201, body = CreatedSession, description = "Logged in."), (status = 401, description = "Unknown e-mail or wrong password.")))]
+pub(super) async fn log_in(State(app): State<App>, client: ClientAddress, Json(body): Json<NewSession>) -> Result<Created<CreatedSession>> {
+    let attempt = Attempt::of(Surface::Institution, &body.email, client);
+    counted(&app, Role::App, &attempt).await?;
+    let mut tx = app.db.read(Role::App, "credential", LogId::PROCESSOR).await?;
+    let found = store::credential_of_email(tx.conn(), &body.email).await?;
+    drop(tx);
+    let hash = found.as_ref().and_then(|c| c.password_hash.as_deref());
+    verified(&app, Role::App, &attempt, &body.password, hash).await?;
+    let person = found.ok_or(Error::Unauthenticated)?.person;
+    let mut tx = app.db.read(Role::App, "memberships", LogId::PROCESSOR).await?;
+    let now = tx.now();
+    let mut bindings = store::memberships_of(tx.conn(), person).await?;
+    drop(tx);
+    bindings.retain(|b| b.zone.parse().is_ok_and(|zone| membership_acts(b.until_on, zone, now)));
+    if let Some(customer) = body.customer {
+        bindings.retain(|b| b.customer == customer);
+    }
+    if bindings.len() > 1 {
+        let choices: Vec<String> = bindings.iter().map(|b| format!("{} ({})", b.customer, b.customer_name)).collect();
+        let detail = format!("is required, because you serve several customers: {}", choices.join(", "));
+        return Err(Error::Invalid(vec![Fault { pointer: "/customer".to_owned(), code: "required", detail }]));
+    }
+    let binding = bindings.into_iter().next().ok_or(Error::Unauthenticated)?;
+    let holder = Holder::Member { customer: binding.customer, person, membership: binding.membership };
+    made(&app, holder, Some(binding.customer), binding.role).await
+}
+
+/// Logs an ops person in.
+#[utoipa::path(post, path = "/api/admin/v1/sessions", request_body = NewOpsSession,
+    responses((status = 201, body = CreatedSession, description = "Logged in."), (status = 401, description = "Unknown e-mail or wrong password.")))]
+pub(super) async fn log_in_ops(State(app): State<App>, client: ClientAddress, Json(body): Json<NewOpsSession>) -> Result<Created<CreatedSession>> {
+    let attempt = Attempt::of(Surface::Admin, &body.email, client);
+    counted(&app, Role::Ops, &attempt).await?;
+    let mut tx = app.db.read(Role::Ops, "credential", LogId::PROCESSOR).await?;
+    let found = store::credential_of_ops_email(tx.conn(), &body.email).await?;
+    drop(tx);
+    let hash = found.as_ref().and_then(|c| c.password_hash.as_deref());
+    verified(&app, Role::Ops, &attempt, &body.password, hash).await?;
+    let found = found.ok_or(Error::Unauthenticated)?;
+    made(&app, Holder::Ops(found.ops_person), None, found.role).await
+}
+
+async fn made(app: &App, holder: Holder, customer: Option<CustomerId>, role: String) -> Result<Created<CreatedSession>> {
+    let mut tx = app.db.housekeeping(holder.role(), "log_in", holder.home()).await?;
+    let now = tx.now();
+    let (surface, prefix) = match holder {
+        Holder::Member { .. } => ("/api/v1", token::SESSION),
+        Holder::Ops(_) => ("/api/admin/v1", token::OPS_SESSION),
+    };
+    let (text, hash) = token::draw(prefix, app.db.entropy());
+    let id: SessionId = fresh_id(now, app.db.entropy());
+    let session = store::insert_session(tx.conn(), holder, id, hash, now).await?;
+    tx.commit_housekeeping().await?;
+    let view = CreatedSession { id, token: text, customer, role, expires_at: session.expires_at };
+    Ok(Created::at(format!("{surface}/sessions/{id}"), view))
+}

@@ -1,0 +1,67 @@
+//! Routes of who acts, on both surfaces.
+
+mod first_signatory;
+mod invitation;
+mod key;
+mod login;
+mod me;
+mod ops_people;
+mod people;
+mod session;
+mod view;
+
+pub(super) use first_signatory::first_signatory_notified;
+
+use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
+
+const ADMINS: &[CustomerRole] = &[CustomerRole::CustomerAdmin];
+const READERS: Access = Access::institution(CustomerRole::ALL);
+const PERSONS: Access = Access::institution_session(CustomerRole::ALL);
+const ACTING: Access = Access::institution_session(ADMINS);
+const OPS_READERS: Access = Access::admin(OpsRole::ALL);
+const OPS_PERSONS: Access = Access::admin_session(OpsRole::ALL);
+const OPS_ADMIN: Access = Access::admin_session(&[OpsRole::OpsAdmin]);
+const STOPPING_KEYS: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsSecurity]);
+const NAMING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy]);
+
+/// All routes of this feature.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Access::Public, http!(login::log_in)),
+        Route::new(PERSONS, http!(session::list_sessions)),
+        Route::new(PERSONS, http!(session::revoke_session)),
+        Route::new(PERSONS, http!(session::step_up)),
+        Route::new(Access::Public, http!(login::log_in_ops)),
+        Route::new(OPS_PERSONS, http!(session::list_ops_sessions)),
+        Route::new(OPS_PERSONS, http!(session::revoke_ops_session)),
+        Route::new(OPS_PERSONS, http!(session::step_up_ops)),
+        Route::new(READERS, http!(me::get_me)),
+        Route::new(OPS_READERS, http!(me::get_ops_me)),
+        Route::new(Access::Public, http!(invitation::accept_invitation)),
+        Route::new(Access::Public, http!(invitation::accept_ops_invitation)),
+        Route::new(ACTING, http!(key::create_api_key)),
+        Route::new(READERS, http!(key::list_api_keys)),
+        Route::new(READERS, http!(key::get_api_key)),
+        Route::new(ACTING, http!(key::revoke_api_key)),
+        Route::new(OPS_ADMIN, http!(key::create_platform_key)),
+        Route::new(OPS_READERS, http!(key::list_platform_keys)),
+        Route::new(STOPPING_KEYS, http!(key::revoke_platform_key)),
+        Route::new(OPS_ADMIN, http!(key::create_ops_key)),
+        Route::new(OPS_READERS, http!(key::list_ops_keys)),
+        Route::new(STOPPING_KEYS, http!(key::revoke_ops_key)),
+        Route::new(READERS, http!(people::list_people)),
+        Route::new(READERS, http!(people::get_member)),
+        Route::new(ACTING, http!(people::invite_person)),
+        Route::new(ACTING, http!(people::end_membership)),
+        Route::new(ACTING, http!(people::grant_authority)),
+        Route::new(ACTING, http!(people::end_authority)),
+        Route::new(OPS_READERS, http!(ops_people::list_ops_people)),
+        Route::new(OPS_ADMIN, http!(ops_people::add_ops_person)),
+        Route::new(OPS_ADMIN, http!(ops_people::end_ops_person)),
+        Route::new(NAMING, http!(first_signatory::propose_first_signatory)),
+        Route::new(NAMING, http!(first_signatory::approve_first_signatory)),
+        Route::new(OPS_READERS, http!(first_signatory::list_first_signatories)),
+        Route::new(OPS_READERS, http!(first_signatory::get_first_signatory)),
+    ]
+}

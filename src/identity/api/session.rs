@@ -1,0 +1,150 @@
+//! Sessions of the caller: listed, revoked, stepped up. A step-up is the password again, and holds
+//! for five minutes; it is what a signature, an acceptance and an approval demand.
+
+use axum::extract::State;
+
+use super::login::{counted, verified};
+use super::view::SessionView;
+use crate::app::App;
+use crate::base::{Error, Page, Result, SessionId, TypedId};
+use crate::http::{ClientAddress, Created, Json, PathId, Query, Surface};
+use crate::identity::caller::{InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential};
+use crate::identity::model::Secret;
+use crate::identity::store::{self, Attempt, Holder};
+
+crate::request! {
+    /// A step-up.
+    pub struct NewStepUp {
+        /// The password, again.
+        password: Secret,
+    }
+}
+
+crate::request! {
+    /// A revocation; it says nothing more.
+    pub struct NewSessionRevocation {}
+}
+
+/// Whose sessions the caller's are, and which it is using.
+pub(super) fn holder(caller: &InstitutionCaller) -> Result<(Holder, SessionId)> {
+    match caller.credential() {
+        InstitutionCredential::Session { session, person, membership } => {
+            Ok((Holder::Member { customer: caller.customer(), person, membership }, session))
+        }
+        InstitutionCredential::Key(_) => Err(Error::Forbidden("an API key has no sessions")),
+    }
+}
+
+pub(super) fn ops_holder(caller: &OpsCaller) -> Result<(Holder, SessionId)> {
+    match caller.credential() {
+        OpsCredential::Session { session, ops_person } => Ok((Holder::Ops(ops_person), session)),
+        OpsCredential::Key(_) => Err(Error::Forbidden("an API key has no sessions")),
+    }
+}
+
+async fn list(app: &App, holder: Holder, query: Query) -> Result<Json<Page<SessionView>>> {
+    let page = query.page(&format!("sessions:{holder:?}"))?;
+    let mut tx = app.db.read(holder.role(), "list_sessions", holder.home()).await?;
+    let rows = store::sessions(tx.conn(), holder, &page).await?;
+    let Page { data, next_cursor } = page.page(rows, |session| session.id.uuid());
+    Ok(Json(Page { data: data.into_iter().map(SessionView::from).collect(), next_cursor }))
+}
+
+async fn revoke(app: &App, holder: Holder, id: SessionId) -> Result<SessionView> {
+    let mut tx = app.db.housekeeping(holder.role(), "revoke_session", holder.home()).await?;
+    let now = tx.now();
+    let session = store::revoke_session(tx.conn(), holder, id, now).await?;
+    tx.commit_housekeeping().await?;
+    Ok(session.into())
+}
+
+async fn stepped_up(app: &App, surface: Surface, client: ClientAddress, holder: Holder, present: SessionId, id: SessionId, password: &Secret) -> Result<SessionView> {
+    let mut tx = app.db.read(holder.role(), "step_up", holder.home()).await?;
+    store::session(tx.conn(), holder, id).await?;
+    let (email, hash) = match holder {
+        Holder::Member { person, .. } => store::credential_of_member(tx.conn(), person).await?,
+        Holder::Ops(ops_person) => store::credential_of_ops_person(tx.conn(), ops_person).await?,
+    };
+    drop(tx);
+    if id != present {
+        return Err(Error::Forbidden("a step-up of another session than the one that asks"));
+    }
+    let attempt = Attempt::of(surface, &email, client);
+    counted(app, holder.role(), &attempt).await?;
+    verified(app, holder.role(), &attempt, password, hash.as_deref()).await?;
+    let mut tx = app.db.housekeeping(holder.role(), "step_up", holder.home()).await?;
+    let now = tx.now();
+    let session = store::step_up(tx.conn(), holder, id, now).await?;
+    tx.commit_housekeeping().await?;
+    Ok(session.into())
+}
+
+/// Lists the caller's sessions.
+#[utoipa::path(get, path = "/api/v1/sessions",
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<SessionView>, description = "One page.")))]
+pub(super) async fn list_sessions(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<SessionView>>> {
+    list(&app, holder(&caller)?.0, query).await
+}
+
+/// Revokes one of the caller's sessions.
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/revocations", params(("session_id" = SessionId, Path, description = "The session.")),
+    request_body = NewSessionRevocation, responses((status = 201, body = SessionView, description = "Revoked: refused from the next request on.")))]
+pub(super) async fn revoke_session(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<SessionId>,
+    Json(NewSessionRevocation {}): Json<NewSessionRevocation>,
+) -> Result<Created<SessionView>> {
+    Ok(Created::at("/api/v1/sessions", revoke(&app, holder(&caller)?.0, id).await?))
+}
+
+/// Steps the caller's session up.
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/step-ups", params(("session_id" = SessionId, Path, description = "The session in use.")),
+    request_body = NewStepUp, responses((status = 201, body = SessionView, description = "Stepped up, for five minutes.")))]
+pub(super) async fn step_up(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    client: ClientAddress,
+    PathId(id): PathId<SessionId>,
+    Json(body): Json<NewStepUp>,
+) -> Result<Created<SessionView>> {
+    let (holder, present) = holder(&caller)?;
+    let view = stepped_up(&app, Surface::Institution, client, holder, present, id, &body.password).await?;
+    Ok(Created::at("/api/v1/sessions", view))
+}
+
+/// Lists the ops caller's sessions.
+#[utoipa::path(get, path = "/api/admin/v1/sessions",
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<SessionView>, description = "One page.")))]
+pub(super) async fn list_ops_sessions(State(app): State<App>, caller: OpsCaller, query: Query) -> Result<Json<Page<SessionView>>> {
+    list(&app, ops_holder(&caller)?.0, query).await
+}
+
+/// Revokes one of the ops caller's sessions.
+#[utoipa::path(post, path = "/api/admin/v1/sessions/{session_id}/revocations", params(("session_id" = SessionId, Path, description = "The session.")),
+    request_body = NewSessionRevocation, responses((status = 201, body = SessionView, description = "Revoked: refused from the next request on.")))]
+pub(super) async fn revoke_ops_session(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId(id): PathId<SessionId>,
+    Json(NewSessionRevocation {}): Json<NewSessionRevocation>,
+) -> Result<Created<SessionView>> {
+    Ok(Created::at("/api/admin/v1/sessions", revoke(&app, ops_holder(&caller)?.0, id).await?))
+}
+
+/// Steps the ops caller's session up.
+#[utoipa::path(post, path = "/api/admin/v1/sessions/{session_id}/step-ups", params(("session_id" = SessionId, Path, description = "The session in use.")),
+    request_body = NewStepUp, responses((status = 201, body = SessionView, description = "Stepped up, for five minutes.")))]
+pub(super) async fn step_up_ops(
+    State(app): State<App>,
+    caller: OpsCaller,
+    client: ClientAddress,
+    PathId(id): PathId<SessionId>,
+    Json(body): Json<NewStepUp>,
+) -> Result<Created<SessionView>> {
+    let (holder, present) = ops_holder(&caller)?;
+    let view = stepped_up(&app, Surface::Admin, client, holder, present, id, &body.password).await?;
+    Ok(Created::at("/api/admin/v1/sessions", view))
+}

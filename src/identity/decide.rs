@@ -1,0 +1,276 @@
+//! What may happen next to sessions, keys, logins, memberships and a customer's first signatory,
+//! and why not. Pure: facts and `now` in, a verdict out; the store functions that need a verdict
+//! demand it as a value that nothing else can make.
+
+use std::collections::BTreeSet;
+
+use chrono::{Duration, NaiveDate};
+use chrono_tz::Tz;
+
+use super::model::{NamingRole, Needs};
+use crate::base::{Error, Faults, Instant, OpsPersonId, Reference, Result};
+
+/// A session that nobody used for this long has ended.
+pub const IDLE: Duration = Duration::minutes(30);
+/// A session ends this long after the login, however much it is used.
+pub const ABSOLUTE: Duration = Duration::hours(12);
+/// The last use of a session is written at most this often.
+pub const TOUCH: Duration = Duration::minutes(1);
+/// How long an invitation can be accepted.
+pub const INVITATION: Duration = Duration::days(7);
+/// A first signatory's authority begins this long after its notice was delivered.
+pub const FIRST_SIGNATORY_DELAY: Duration = Duration::hours(72);
+/// The longest life of an API key.
+pub const KEY_LIFE: Duration = Duration::days(400);
+/// Keys of one name that may live at once: the old and the new one of a rotation.
+pub const LIVE_KEYS: i64 = 2;
+/// The least characters of a new password.
+pub const PASSWORD_LENGTH: usize = 12;
+/// Failed logins are forgotten this long after the last one.
+pub const FORGOTTEN: Duration = Duration::minutes(15);
+/// Failed logins of one account before it is slowed down.
+pub const FREE_OF_ACCOUNT: i32 = 5;
+/// The same of one address, behind which a whole school may sit.
+pub const FREE_OF_ADDRESS: i32 = 20;
+/// The longest wait between two logins, in seconds.
+const LONGEST_WAIT: i64 = 300;
+
+/// When a session was made, used and ended.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionTimes {
+    /// Last use, to the minute.
+    pub last_used_at: Instant,
+    /// Absolute end.
+    pub expires_at: Instant,
+    /// When it was revoked.
+    pub revoked_at: Option<Instant>,
+}
+
+/// True if a session may be used now.
+#[must_use]
+pub fn session_lives(times: &SessionTimes, now: Instant) -> bool {
+    times.revoked_at.is_none() && now < times.expires_at && now < times.last_used_at.plus(IDLE)
+}
+
+/// True if its last use is to be written again.
+#[must_use]
+pub fn session_touched(times: &SessionTimes, now: Instant) -> bool {
+    now >= times.last_used_at.plus(TOUCH)
+}
+
+/// True if an API key may be used now.
+#[must_use]
+pub fn key_lives(expires_at: Instant, revoked_at: Option<Instant>, now: Instant) -> bool {
+    revoked_at.is_none() && now < expires_at
+}
+
+/// True if a membership that nobody ended still acts: up to the end of its last day in the
+/// customer's zone.
+#[must_use]
+pub fn membership_acts(until_on: Option<NaiveDate>, zone: Tz, now: Instant) -> bool {
+    until_on.is_none_or(|last| now.date_in(zone) <= last)
+}
+
+/// Seconds until the next login may be tried; 0: now.
+#[must_use]
+pub fn login_wait(failures: i32, free: i32, last_at: Instant, now: Instant) -> u64 {
+    if failures < free || now >= last_at.plus(FORGOTTEN) {
+        return 0;
+    }
+    let doublings = u32::try_from(failures - free).unwrap_or(0).min(16);
+    let delay = 2_i64.pow(doublings).min(LONGEST_WAIT);
+    let until = last_at.plus(Duration::seconds(delay));
+    let left = until.millis() - now.millis();
+    u64::try_from(left).map_or(0, |millis| millis.div_ceil(1000))
+}
+
+/// Says whether a key may be made: it ends, within 400 days, and at most one of its name lives.
+///
+/// # Errors
+/// [`Error::Invalid`] for its end; [`Error::Conflict`] when two of its name live.
+pub fn key_made(expires_at: Instant, live: i64, now: Instant) -> Result<()> {
+    if expires_at <= now || expires_at > now.plus(KEY_LIFE) {
+        return Err(Error::invalid("expires_at", "range", "must lie in the future, at most 400 days from now"));
+    }
+    if live >= LIVE_KEYS {
+        return Err(Error::conflict("two_live_keys", "Two keys of this name are live: revoke one of them first."));
+    }
+    Ok(())
+}
+
+/// Notes a new password that is too short.
+pub fn new_password(length: usize, faults: &mut Faults) {
+    if length < PASSWORD_LENGTH {
+        faults.add_at("password", "too_short", "must have at least 12 characters");
+    }
+}
+
+/// What somebody who grants or ends these authorities needs authority over people for: nobody
+/// hands out, or takes back, more than lies in the units that are theirs.
+#[must_use]
+pub fn needs_over<'a>(authorities: impl IntoIterator<Item = Option<&'a BTreeSet<Reference>>>) -> Needs {
+    let mut named = BTreeSet::new();
+    for units in authorities {
+        match units {
+            None => return Needs::AllUnits,
+            Some(units) => named.extend(units.iter().cloned()),
+        }
+    }
+    if named.is_empty() { Needs::Kind } else { Needs::Units(named) }
+}
+
+/// Notes what is wrong with the last day of a membership: an auditor has one, and none lies in the past.
+pub fn membership_until(is_auditor: bool, until_on: Option<NaiveDate>, today: NaiveDate, faults: &mut Faults) {
+    match until_on {
+        None if is_auditor => faults.add_at("until_on", "required", "is required for an auditor"),
+        Some(last) if last < today => faults.add_at("until_on", "range", "must not lie in the past"),
+        _ => {}
+    }
+}
+
+/// Somebody of the processor's staff, in one of the two roles that name a first signatory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namer {
+    /// The person.
+    pub ops_person: OpsPersonId,
+    /// In which of the two roles.
+    pub role: NamingRole,
+}
+
+/// Proof that two ops persons of both roles named the first signatory. Demanded by the store
+/// functions that make its membership.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval {
+    approved_by: OpsPersonId,
+}
+
+impl Approval {
+    /// Who approved.
+    #[must_use]
+    pub const fn approved_by(&self) -> OpsPersonId {
+        self.approved_by
+    }
+}
+
+/// Says whether a proposed first signatory may be approved: once, by somebody else, in the other role.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub fn approve(proposed_by: Namer, approver: Namer, is_approved: bool) -> Result<Approval> {
+    if is_approved {
+        return Err(Error::conflict("already_approved", "The first signatory was approved before."));
+    }
+    if proposed_by.ops_person == approver.ops_person || proposed_by.role == approver.role {
+        let detail = "A second ops person approves, in the other role of ops_admin and ops_privacy.";
+        return Err(Error::conflict("second_person_needed", detail));
+    }
+    Ok(Approval { approved_by: approver.ops_person })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn at(millis: i64) -> Instant {
+        Instant::from_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_idle_or_at_its_end_or_revoked() {
+        let hour = 3_600_000;
+        let times = |last, revoked: Option<i64>| SessionTimes {
+            last_used_at: at(last),
+            expires_at: at(12 * hour),
+            revoked_at: revoked.map(at),
+        };
+        for (last, revoked, now, lives) in [
+            (0, None, 0, true),
+            (0, None, hour / 2 - 1, true),
+            (0, None, hour / 2, false),
+            (12 * hour - 1, None, 12 * hour - 1, true),
+            (12 * hour - 1, None, 12 * hour, false),
+            (0, Some(5), 6, false),
+        ] {
+            assert_eq!(session_lives(&times(last, revoked), at(now)), lives, "{last} {revoked:?} {now}");
+        }
+        assert!(!session_touched(&times(0, None), at(59_999)) && session_touched(&times(0, None), at(60_000)));
+    }
+
+    #[test]
+    fn a_login_is_slowed_down_more_and_more_and_then_forgotten() {
+        for (failures, elapsed, wait) in [
+            (0, 0, 0),
+            (4, 0, 0),
+            (5, 0, 1),
+            (5, 1, 1),
+            (5, 1000, 0),
+            (6, 0, 2),
+            (7, 1500, 3),
+            (13, 0, 256),
+            (14, 0, 300),
+            (i32::MAX, 0, 300),
+            (i32::MAX, 299_001, 1),
+            (i32::MAX, 900_000, 0),
+        ] {
+            assert_eq!(login_wait(failures, FREE_OF_ACCOUNT, at(0), at(elapsed)), wait, "{failures} {elapsed}");
+        }
+    }
+
+    #[test]
+    fn a_membership_acts_to_the_end_of_its_last_day_in_its_zone() {
+        let last = NaiveDate::from_ymd_opt(2026, 9, 30);
+        let end: Instant = "2026-09-30T22:00:00Z".parse().unwrap();
+        let zone = chrono_tz::Europe::Oslo;
+        assert!(membership_acts(None, zone, end) && membership_acts(last, zone, end.plus(Duration::milliseconds(-1))));
+        assert!(!membership_acts(last, zone, end));
+    }
+
+    #[test]
+    fn a_key_ends_and_two_of_a_name_live() {
+        let day = 86_400_000;
+        for (expires, live, good) in [(1, 0, true), (400 * day, 1, true), (400 * day + 1, 0, false), (0, 0, false), (1, 2, false)] {
+            assert_eq!(key_made(at(expires), live, at(0)).is_ok(), good, "{expires} {live}");
+        }
+        assert!(key_lives(at(2), None, at(1)) && !key_lives(at(2), None, at(2)) && !key_lives(at(2), Some(at(0)), at(1)));
+    }
+
+    #[test]
+    fn who_grants_needs_every_unit_that_is_granted() {
+        let set = |units: &[&str]| -> BTreeSet<Reference> { units.iter().map(|unit| unit.parse().unwrap()).collect() };
+        let (one, two) = (set(&["S01"]), set(&["S02"]));
+        assert_eq!(needs_over([]), Needs::Kind);
+        assert_eq!(needs_over([Some(&one), Some(&two)]), Needs::Units(set(&["S01", "S02"])));
+        assert_eq!(needs_over([Some(&one), None]), Needs::AllUnits);
+    }
+
+    #[test]
+    fn a_last_day_is_demanded_of_an_auditor_and_never_past() {
+        let day = |day| NaiveDate::from_ymd_opt(2026, 9, day).unwrap();
+        for (is_auditor, until, good) in [
+            (true, None, false),
+            (true, Some(day(10)), true),
+            (false, None, true),
+            (false, Some(day(9)), false),
+        ] {
+            let mut faults = Faults::default();
+            membership_until(is_auditor, until, day(10), &mut faults);
+            assert_eq!(faults.is_empty(), good, "{is_auditor} {until:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_signatory_needs_two_persons_in_both_roles() {
+        let namer = |id: u128, role| Namer { ops_person: Uuid::from_u128(id).into(), role };
+        let first = namer(1, NamingRole::OpsAdmin);
+        for (approver, is_approved, good) in [
+            (namer(2, NamingRole::OpsPrivacy), false, true),
+            (namer(2, NamingRole::OpsPrivacy), true, false),
+            (namer(2, NamingRole::OpsAdmin), false, false),
+            (namer(1, NamingRole::OpsPrivacy), false, false),
+            (first, false, false),
+        ] {
+            assert_eq!(approve(first, approver, is_approved).is_ok(), good, "{approver:?} {is_approved}");
+        }
+    }
+}

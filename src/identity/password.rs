@@ -1,0 +1,150 @@
+//! Passwords: Argon2id (RFC 9106), a few at a time off the runtime's threads, a short queue before
+//! them. An account that does not exist costs what one with a wrong password costs, so that the
+//! time of an answer tells nobody which accounts there are.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{Error as HashError, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::model::Secret;
+use crate::base::{Entropy, Error, Result, random32};
+
+/// Hashes that are computed at once.
+const AT_ONCE: usize = 4;
+/// Hashes that may wait for that; past it, the answer is 503.
+const WAITING: usize = 64;
+
+/// What a password hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordParams {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Default for PasswordParams {
+    /// 64 MiB, three passes, one lane.
+    fn default() -> Self {
+        Self { memory_kib: 65_536, passes: 3, lanes: 1 }
+    }
+}
+
+/// Hashes and verifies passwords, within bounds.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    argon: Argon2<'static>,
+    /// A hash that no password has, with the costs of a real one.
+    decoy: Arc<str>,
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// A place in the queue and a turn, given back when the hash is computed.
+struct Turn {
+    _place: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl PasswordHasher {
+    /// A hasher with these costs.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for costs that Argon2 does not take.
+    pub fn new(params: PasswordParams) -> Result<Self> {
+        let PasswordParams { memory_kib, passes, lanes } = params;
+        let costs = Params::new(memory_kib, passes, lanes, None).map_err(|error| Error::internal(error.to_string()))?;
+        // 16 bytes of salt and 32 of output, in base 64.
+        let decoy = format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${}${}", "A".repeat(22), "A".repeat(43));
+        Ok(Self {
+            argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, costs),
+            decoy: decoy.into(),
+            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    /// The PHC string of a new password.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait.
+    pub async fn hash(&self, password: &Secret, entropy: &dyn Entropy) -> Result<String> {
+        let mut salt = [0_u8; 16];
+        salt.copy_from_slice(&random32(entropy)[..16]);
+        let turn = self.turn().await?;
+        let (argon, password) = (self.argon.clone(), password.clone());
+        computed(move || {
+            let _turn = turn;
+            let hash: Result<PasswordHash, HashError> = argon.hash_password_with_salt(password.expose().as_bytes(), &salt);
+            hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(error.to_string()))
+        })
+        .await
+    }
+
+    /// True if the password has this hash; without a hash, false at the same cost.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait.
+    pub async fn verify(&self, password: &Secret, stored: Option<&str>) -> Result<bool> {
+        let turn = self.turn().await?;
+        let hash = stored.unwrap_or(&self.decoy).to_owned();
+        let (argon, password, known) = (self.argon.clone(), password.clone(), stored.is_some());
+        computed(move || {
+            let _turn = turn;
+            match argon.verify_password(password.expose().as_bytes(), hash.as_str()) {
+                Ok(()) => Ok(known),
+                Err(HashError::PasswordInvalid) => Ok(false),
+                Err(error) => Err(Error::internal(error.to_string())),
+            }
+        })
+        .await
+    }
+
+    async fn turn(&self) -> Result<Turn> {
+        let busy = Error::Unavailable { retry_after: 2, cause: "too many passwords at once" };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(busy) };
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
+        Ok(Turn { _place: place, _turn: turn })
+    }
+}
+
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::SeededEntropy;
+
+    fn hasher() -> PasswordHasher {
+        PasswordHasher::new(PasswordParams { memory_kib: 8, passes: 1, lanes: 1 }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_account_verifies() {
+        let hasher = hasher();
+        let right = Secret::from("correct horse battery");
+        let stored = hasher.hash(&right, &SeededEntropy::new(1)).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{stored}");
+        assert!(hasher.verify(&right, Some(&stored)).await.unwrap());
+        assert!(!hasher.verify(&Secret::from("wrong"), Some(&stored)).await.unwrap());
+        assert!(!hasher.verify(&right, None).await.unwrap());
+        assert!(hasher.verify(&right, Some("no hash")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn past_the_queue_the_answer_is_to_come_again() {
+        let hasher = hasher();
+        let held = Arc::clone(&hasher.places).acquire_many_owned(68).await.unwrap();
+        let late = hasher.verify(&Secret::from("x"), None).await;
+        assert!(matches!(late, Err(Error::Unavailable { .. })));
+        drop(held);
+        assert!(!hasher.verify(&Secret::from("x"), None).await.unwrap());
+    }
+}

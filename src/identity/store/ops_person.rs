@@ -1,0 +1,123 @@
+//! The processor's staff. A role never changes: another role is another record.
+
+use sqlx::postgres::PgConnection;
+
+use crate::base::*;
+use crate::db::{WriteTx, conflict_on, ensure_one};
+use crate::http::OpsRole;
+
+/// An ops person.
+#[derive(Debug, Clone)]
+pub struct OpsPerson {
+    pub id: OpsPersonId,
+    pub email: Email,
+    pub name: Name,
+    pub role: OpsRole,
+    pub created_at: Instant,
+    pub ended_at: Option<Instant>,
+}
+
+struct OpsPersonRow {
+    id: OpsPersonId,
+    email: Email,
+    name: Name,
+    role: String,
+    created_at: Instant,
+    ended_at: Option<Instant>,
+}
+
+impl TryFrom<OpsPersonRow> for OpsPerson {
+    type Error = Error;
+    fn try_from(row: OpsPersonRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            email: row.email,
+            name: row.name,
+            role: row.role.parse().map_err(Error::internal)?,
+            created_at: row.created_at,
+            ended_at: row.ended_at,
+        })
+    }
+}
+
+/// The staff, ended ones too, in order of their ids.
+pub async fn ops_people(conn: &mut PgConnection, page: &PageQuery) -> Result<Vec<OpsPerson>> {
+    sqlx::query_as!(
+        OpsPersonRow,
+        r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
+                  ended_at AS "ended_at: Instant"
+           FROM ops_person WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2"#,
+        page.after,
+        page.fetch()
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(OpsPerson::try_from)
+    .collect()
+}
+
+/// One ops person.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsPerson> {
+    sqlx::query_as!(
+        OpsPersonRow,
+        r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
+                  ended_at AS "ended_at: Instant" FROM ops_person WHERE id = $1"#,
+        id as OpsPersonId
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound)?
+    .try_into()
+}
+
+/// Adds an ops person, with a password hash for the first one only.
+///
+/// # Errors
+/// [`Error::Conflict`] when the address is taken.
+pub async fn insert_ops_person(tx: &mut WriteTx, email: &Email, name: &Name, role: OpsRole, password_hash: Option<&str>) -> Result<OpsPersonId> {
+    let (id, now): (OpsPersonId, _) = (tx.fresh(), tx.now());
+    sqlx::query!(
+        "INSERT INTO ops_person (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        id as OpsPersonId,
+        email as &Email,
+        name as &Name,
+        role.word(),
+        password_hash,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address exists, or existed."))?;
+    Ok(id)
+}
+
+/// Ends an ops person's access.
+pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE ops_person SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL",
+        id as OpsPersonId,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    ensure_one(&done)
+}
+
+/// How many ops persons with the role `ops_admin` have access, but for one.
+pub async fn ops_admins(conn: &mut PgConnection, but: OpsPersonId) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = 'ops_admin' AND ended_at IS NULL AND id <> $1"#,
+        but as OpsPersonId
+    );
+    Ok(count.fetch_one(conn).await?)
+}
+
+/// True if there is, or was, any ops person.
+pub async fn ops_persons_exist(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM ops_person) AS "exist!""#).fetch_one(conn).await?)
+}
