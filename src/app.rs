@@ -34,7 +34,9 @@ impl App {
 /// Every route there is.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    docs::routes()
+    let mut table = docs::routes();
+    table.extend(crate::agreement::routes());
+    table
 }
 
 /// The router of the first listener.
