@@ -36,6 +36,7 @@ impl App {
 pub fn table() -> Vec<Route> {
     let mut table = docs::routes();
     table.extend(crate::agreement::routes());
+    table.extend(crate::instruction::routes());
     table
 }
 

@@ -10,4 +10,5 @@ pub mod evidence;
 pub mod export;
 pub mod http;
 pub mod identity;
+pub mod instruction;
 pub mod registry;
