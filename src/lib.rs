@@ -5,6 +5,7 @@ pub mod app;
 pub mod base;
 pub mod customer;
 pub mod db;
+pub mod delivery;
 pub mod document;
 pub mod evidence;
 pub mod export;

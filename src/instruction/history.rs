@@ -66,17 +66,20 @@ impl HistoryLine {
 /// Everything that happened up to `now`, in order of time.
 pub fn history(instruction: &Instruction, now: Instant) -> Vec<HistoryLine> {
     let mut lines = vec![line(instruction.created_at, Happening::Drafted, None)];
-    if let Some(draft) = &instruction.draft {
-        lines.push(line(draft.changed_at, Happening::DraftChanged, Some(draft.version)).by(&draft.prepared_by));
-    }
     for (number, version) in &instruction.versions {
         done(*number, version, &mut lines);
+    }
+    for (number, version) in &instruction.versions {
         came(instruction, *number, version, now, &mut lines);
+    }
+    if let Some(draft) = &instruction.draft {
+        lines.push(line(draft.changed_at, Happening::DraftChanged, Some(draft.version)).by(&draft.prepared_by));
     }
     if let Some((at, by)) = instruction.revoked {
         lines.push(line(at, Happening::Revoked, None).by(by));
     }
-    lines.sort_by_key(|line| (line.at, line.happening));
+    // Stable: what happened in one millisecond stays in the order above.
+    lines.sort_by_key(|line| line.at);
     lines
 }
 

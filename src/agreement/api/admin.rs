@@ -8,6 +8,7 @@ use crate::agreement::{NewAgreement, store};
 use crate::app::App;
 use crate::base::{AgreementId, CustomerId, Page, Result, TypedId};
 use crate::db::{Lock, Role};
+use crate::delivery::NewMessage;
 use crate::evidence::Receipted;
 use crate::http::{Created, ETag, Json, PathId, Query};
 use crate::identity::OpsCaller;
@@ -93,7 +94,15 @@ pub(super) async fn offer_agreement(
         "The agreement {id} for the platform {} is offered to your institution.\nA person with authority for agreements can read its document ({}) and accept it. Before that it has no force.\n",
         offered.platform, offered.document,
     );
-    crate::customer::tell_customer(&mut tx, "agreement_offered", id.uuid(), "An agreement is offered", body).await?;
+    let message = NewMessage {
+        customer: customer.into(),
+        purpose: "agreement_offered",
+        subject_id: id.uuid(),
+        address: offered.parameters.contact.clone(),
+        subject: "An agreement is offered",
+        body,
+    };
+    crate::delivery::enqueue(&mut tx, message).await?;
     let receipts = crate::evidence::commit(tx, entries).await?;
     Ok(Created::at(format!("/api/admin/v1/customers/{customer}/agreements/{id}"), receipted(offered, receipts)?))
 }
