@@ -2,6 +2,7 @@
 //! knows every feature; no rule lives here.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::{ApiKeyId, Entropy, Error, Result};
+use crate::base::{ApiKeyId, Code, Entropy, Error, Result, to_value};
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{Db, Lock, LogId, Role};
+use crate::delivery::{Effects, FileTransport};
+use crate::evidence::{Actor, Event, NewEntry, commit};
 use crate::export::PermitSigner;
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
+use crate::identity::{PasswordHasher, PasswordParams};
 
 /// The running program, as handlers receive it.
 #[derive(Clone)]
@@ -29,6 +33,14 @@ pub struct App {
     pub metrics: Option<PrometheusHandle>,
     /// What signs permits.
     pub permits: Arc<PermitSigner>,
+    /// What hashes and verifies passwords, within bounds.
+    pub passwords: Arc<PasswordHasher>,
+    /// Where mail goes.
+    pub mail: Option<FileTransport>,
+    /// Where uploads wait until they are whole.
+    pub spool: PathBuf,
+    /// What deliveries set in motion.
+    pub effects: Effects,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
 }
@@ -39,6 +51,12 @@ pub struct AppParts {
     pub db: Db,
     /// What signs permits.
     pub permits: PermitSigner,
+    /// What hashes and verifies passwords.
+    pub passwords: PasswordHasher,
+    /// Where mail goes.
+    pub mail: FileTransport,
+    /// Where uploads wait until they are whole.
+    pub spool: PathBuf,
     /// What the process has counted, if somebody asks.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -50,13 +68,17 @@ impl App {
     /// A program of these parts.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { db, permits, metrics } = parts;
+        let AppParts { db, permits, passwords, mail, spool, metrics } = parts;
         Self {
             db,
             tracker: TaskTracker::new(),
             deadline: DEADLINE,
             metrics,
             permits: Arc::new(permits),
+            passwords: Arc::new(passwords),
+            mail: Some(mail),
+            spool,
+            effects: crate::identity::EFFECTS,
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
         }
     }
@@ -68,20 +90,74 @@ impl App {
     pub fn of(config: &Config, db: Db, metrics: Option<PrometheusHandle>) -> Result<Self> {
         let pem = std::fs::read(&config.permits.key_file).map_err(Error::internal)?;
         let permits = PermitSigner::from_pem(&pem, &config.permits.issuer)?;
-        Ok(Self::new(AppParts { db, permits, metrics }))
+        let cost = config.passwords;
+        let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
+        let passwords = PasswordHasher::new(params)?;
+        let mail = FileTransport::new(&config.mail.directory);
+        Ok(Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics }))
+    }
+}
+
+/// The platforms of the processor, registered at the first start.
+const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
+
+/// Makes a database ready to serve: the registry's first entries, and the public half of the key
+/// that signs permits. Run at every start; it does only what is not done.
+///
+/// # Errors
+/// When the database does not take them.
+pub async fn prepare(app: &App) -> Result<()> {
+    let mut tx = app.db.write(Role::Ops, "load_registry", Lock::RegistryAlone, LogId::REGISTRY, &[]).await?;
+    if tx.head(LogId::REGISTRY)?.size == 0 {
+        let mut entries = Vec::new();
+        for platform in PLATFORMS {
+            entries.push(crate::registry::register_platform(&mut tx, &Code::fixed(platform)).await?);
+        }
+        entries.extend(crate::registry::load_reference(&mut tx).await?);
+        commit(tx, entries).await?;
+    } else {
+        drop(tx);
+    }
+    let mut tx = app.db.write(Role::Ops, "publish_permit_key", Lock::Heads, LogId::PROCESSOR, &[]).await?;
+    let jwk = to_value(&app.permits.key_set().keys.first());
+    let now = tx.now();
+    if crate::export::publish_key(tx.conn(), app.permits.kid(), &jwk, now).await? {
+        let kid = app.permits.kid().to_owned();
+        let event = Event::PermitKeyPublished { kid: kid.clone(), public_key: jwk };
+        commit(tx, vec![NewEntry::new(LogId::PROCESSOR, kid, &Actor::system(), event)]).await?;
+    }
+    Ok(())
+}
+
+/// Delivers everything that is due now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deliver_due(app: &App) -> Result<usize> {
+    let mut delivered = 0;
+    loop {
+        match crate::delivery::deliver_due(app).await? {
+            0 => return Ok(delivered),
+            count => delivered += count,
+        }
     }
 }
 
 /// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
-pub fn spawn_background(_app: &App, _stop: &CancellationToken) {}
+pub fn spawn_background(app: &App, stop: &CancellationToken) {
+    app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
+}
 
 /// Every route there is.
 #[must_use]
 pub fn table() -> Vec<Route> {
     let mut table = docs::routes();
+    table.extend(crate::identity::routes());
     table.extend(crate::registry::routes());
     table.extend(crate::customer::routes());
     table.extend(crate::document::routes());
+    table.extend(crate::agreement::routes());
+    table.extend(crate::instruction::routes());
     table.extend(crate::export::routes());
     table
 }

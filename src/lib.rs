@@ -97,17 +97,19 @@
 //! - The demo world is loaded through the routes themselves, with a clock of its own, so that no
 //!   second way to make a signature or an acceptance exists.
 
+pub mod agreement;
 pub mod app;
 pub mod base;
-// pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod customer;
 pub mod db;
 pub mod delivery;
-// pub mod demo;
+pub mod demo;
 pub mod document;
 pub mod evidence;
 pub mod export;
 pub mod http;
 pub mod identity;
+pub mod instruction;
 pub mod registry;

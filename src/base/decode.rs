@@ -252,6 +252,7 @@ macro_rules! words {
 
         impl $name {
             /// Every value, in order.
+            #[allow(dead_code, reason = "not every enumeration is walked")]
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
             /// The word that stands for the value in JSON and in tables.
             #[must_use]

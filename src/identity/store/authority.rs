@@ -24,10 +24,6 @@ impl Signatory {
     pub const fn membership(&self) -> MembershipId {
         self.membership
     }
-    /// For the loader of the demo world, whose persons act at past dates without a login.
-    pub(crate) const fn of_loaded_world(membership: MembershipId) -> Self {
-        Self { membership }
-    }
 }
 
 /// The caller as a signatory for an act of this kind.

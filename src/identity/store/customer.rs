@@ -9,7 +9,6 @@ use crate::base::{CustomerId, Email, Error, Reference, Result};
 
 /// The present customer.
 pub struct OwnCustomer {
-    pub id: CustomerId,
     pub name: String,
     pub zone: Tz,
     pub privacy_contacts: Vec<Email>,
@@ -18,13 +17,12 @@ pub struct OwnCustomer {
 /// The present customer's row of the directory.
 pub async fn own_customer(conn: &mut PgConnection) -> Result<OwnCustomer> {
     let row = sqlx::query!(
-        r#"SELECT id AS "id!: CustomerId", name AS "name!", zone AS "zone!", privacy_contacts AS "privacy_contacts!" FROM own_customer()"#
+        r#"SELECT name AS "name!", zone AS "zone!", privacy_contacts AS "privacy_contacts!" FROM own_customer()"#
     )
     .fetch_optional(conn)
     .await?
     .ok_or(Error::NotFound)?;
     Ok(OwnCustomer {
-        id: row.id,
         name: row.name,
         zone: row.zone.parse().map_err(Error::internal)?,
         privacy_contacts: row.privacy_contacts.iter().map(|text| text.parse().map_err(Error::internal)).collect::<Result<_>>()?,

@@ -78,7 +78,6 @@ pub struct ApiKey {
     pub id: ApiKeyId,
     pub name: Name,
     pub role: String,
-    pub created_by: Uuid,
     pub created_at: Instant,
     pub expires_at: Instant,
     pub last_used_on: Option<NaiveDate>,
@@ -164,7 +163,7 @@ pub async fn insert_key(tx: &mut WriteTx, holder: &KeyHolder, new: &NewKey<'_>) 
 pub async fn keys(conn: &mut PgConnection, holder: &KeyHolder, page: &PageQuery) -> Result<Vec<ApiKey>> {
     Ok(sqlx::query_as!(
         ApiKey,
-        r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_by, created_at AS "created_at: Instant",
+        r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_at AS "created_at: Instant",
                   expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant"
            FROM api_key WHERE surface = $1 AND ($2::uuid IS NULL OR customer_id = $2) AND ($3::text IS NULL OR platform = $3)
              AND ($4::uuid IS NULL OR id > $4) ORDER BY id LIMIT $5"#,
@@ -185,7 +184,7 @@ pub async fn keys(conn: &mut PgConnection, holder: &KeyHolder, page: &PageQuery)
 pub async fn key(conn: &mut PgConnection, holder: &KeyHolder, id: ApiKeyId) -> Result<ApiKey> {
     sqlx::query_as!(
         ApiKey,
-        r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_by, created_at AS "created_at: Instant",
+        r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_at AS "created_at: Instant",
                   expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant"
            FROM api_key WHERE surface = $1 AND ($2::uuid IS NULL OR customer_id = $2) AND ($3::text IS NULL OR platform = $3) AND id = $4"#,
         holder.surface().word(),

@@ -11,8 +11,9 @@ use crate::http::CustomerRole;
 use crate::identity::decide::Approval;
 use crate::identity::model::Authority;
 
-/// Who makes a membership.
+/// Who makes a membership: the proof that the caller may, demanded and not read.
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "a proof is demanded, not read")]
 pub enum Enroller {
     /// A person of the customer with authority over people.
     Person(Signatory),

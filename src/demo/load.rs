@@ -1,0 +1,256 @@
+//! Loads the demo world in the order of its dates: customers, agreements by their acceptance,
+//! first signatories by their 72 hours, then the people they invite. Every step is a request to a
+//! route, at the world's own time; the clock goes on to the next date only.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Method;
+use chrono::{Duration, NaiveDate, NaiveTime, TimeZone as _};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::access::{Access, Login, PlatformKey};
+use super::call::{Caller, member};
+use super::world::{Customer, Ops, World, accepted_on, text};
+use crate::app::App;
+use crate::base::{Error, FixedClock, Instant, Result};
+use crate::document::pdf;
+
+/// How long before its acceptance an agreement is prepared: longer than a first signatory's 72 hours.
+const LEAD: Duration = Duration::days(5);
+
+struct Loader<'a> {
+    app: &'a App,
+    router: Router,
+    clock: &'a FixedClock,
+    password: String,
+    mail: &'a Path,
+    logins: Vec<Login>,
+}
+
+/// Loads the world into a fresh private database.
+///
+/// `app` has the `clock`, and its mail transport writes to `mail`. People, address books and keys are
+/// added at `settled`, which lies after every agreement's acceptance.
+///
+/// # Errors
+/// When a route answers otherwise than it should.
+pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str, settled: Instant) -> Result<Access> {
+    let world = World::read()?;
+    let router = crate::app::router(app.clone())?;
+    let mut loader = Loader { app, router, clock, password: password.to_owned(), mail, logins: Vec::new() };
+    let mut steps: Vec<(Instant, &Customer, &Value)> = Vec::new();
+    for customer in &world.customers {
+        for agreement in &customer.agreements {
+            steps.push((start_of(accepted_on(agreement)?, customer.zone)?, customer, agreement));
+        }
+    }
+    steps.sort_by_key(|(at, ..)| *at);
+    let first = steps.first().map(|(at, ..)| *at).ok_or_else(|| Error::internal("the world has no agreement"))?;
+    clock.set(first.plus(-LEAD - Duration::days(1)));
+    crate::app::prepare(app).await?;
+    loader.ops(&world.ops).await?;
+    let mut known: Vec<(String, String)> = Vec::new();
+    for (at, customer, agreement) in steps {
+        loader.agreement(&mut known, at, customer, agreement).await?;
+    }
+    clock.set(settled);
+    loader.people(&world, &known).await?;
+    let keys = loader.platform_keys(&world).await?;
+    Ok(Access { password: password.to_owned(), logins: loader.logins, keys })
+}
+
+/// The first instant of a civil day in a zone.
+fn start_of(day: NaiveDate, zone: chrono_tz::Tz) -> Result<Instant> {
+    let local = zone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest();
+    local.map(|t| Instant::new(t.to_utc())).ok_or_else(|| Error::internal("a day without a midnight"))
+}
+
+impl Loader<'_> {
+    fn nobody(&self) -> Caller {
+        Caller::nobody(self.router.clone())
+    }
+
+    async fn login(&self, surface: &str, email: &str, customer: Option<&str>) -> Result<Caller> {
+        let mut body = json!({"email": email, "password": self.password});
+        if let (Some(id), Some(members)) = (customer, body.as_object_mut()) {
+            members.insert("customer".to_owned(), json!(id));
+        }
+        let session = self.nobody().post(&format!("{surface}/sessions"), &body).await?;
+        let caller = self.nobody().with(member(&session, "token")?);
+        let id = member(&session, "id")?;
+        caller.post(&format!("{surface}/sessions/{id}/step-ups"), &json!({"password": self.password})).await?;
+        Ok(caller)
+    }
+
+    async fn ops_login(&self, role: &str) -> Result<Caller> {
+        let login = self.logins.iter().find(|l| l.customer.is_none() && l.role == role);
+        let email = &login.ok_or_else(|| Error::internal("the world lacks an ops role"))?.email;
+        self.login("/api/admin/v1", email, None).await
+    }
+
+    async fn ops(&mut self, people: &[Ops]) -> Result<()> {
+        let (first, others) = people.split_first().ok_or_else(|| Error::internal("the world has no ops"))?;
+        let email = first.email.parse().map_err(Error::internal)?;
+        let name = first.name.parse().map_err(Error::internal)?;
+        let password = SecretString::from(self.password.clone());
+        crate::identity::bootstrap_ops(&self.app.db, &self.app.passwords, email, name, password).await?;
+        for person in people {
+            let role = person.role.clone();
+            self.logins.push(Login { customer: None, name: person.name.clone(), email: person.email.clone(), role });
+        }
+        let admin = self.ops_login("ops_admin").await?;
+        for person in others {
+            let body = json!({"email": person.email, "name": person.name, "role": person.role});
+            admin.post("/api/admin/v1/ops-people", &body).await?;
+        }
+        for person in others {
+            self.accept_invitation("/api/admin/v1", &person.email).await?;
+        }
+        Ok(())
+    }
+
+    /// Delivers what waits, and sets the password by the invitation that came by mail.
+    async fn accept_invitation(&self, surface: &str, email: &str) -> Result<()> {
+        crate::app::deliver_due(self.app).await?;
+        let token = super::mailbox::invitation(self.mail, email)?;
+        let body = json!({"token": token, "password": self.password});
+        self.nobody().post(&format!("{surface}/invitation-acceptances"), &body).await?;
+        Ok(())
+    }
+
+    async fn register(&self, customer: &Customer) -> Result<String> {
+        let admin = self.ops_login("ops_admin").await?;
+        let body = json!({
+            "name": customer.name, "kind": customer.kind, "country": customer.country, "zone": customer.zone.name(),
+            "language": customer.language, "privacy_contacts": customer.contacts.privacy, "second_contacts": customer.contacts.second,
+        });
+        let made = admin.post("/api/admin/v1/customers", &body).await?;
+        let id = member(&made, "id")?.to_owned();
+        let units: Vec<Value> = customer.units.iter().map(|code| json!({"code": code, "name": format!("{} {code}", customer.name)})).collect();
+        admin.post(&format!("/api/admin/v1/customers/{id}/units"), &json!({"units": units})).await?;
+        Ok(id)
+    }
+
+    async fn agreement(&mut self, known: &mut Vec<(String, String)>, at: Instant, customer: &Customer, agreement: &Value) -> Result<()> {
+        self.clock.set(at.plus(-LEAD));
+        let is_new = !known.iter().any(|(key, _)| *key == customer.key);
+        if is_new {
+            known.push((customer.key.clone(), self.register(customer).await?));
+        }
+        let id = id_of(known, &customer.key)?;
+        let admin = self.ops_login("ops_admin").await?;
+        let path = format!("/api/admin/v1/customers/{id}");
+        let pdf = pdf::of_lines(&format!("Data processing agreement: {}", customer.name), &lines(agreement));
+        let document = admin.send(Method::POST, &format!("{path}/documents"), &[("content-type", "application/pdf")], Body::from(pdf)).await?;
+        let platform = text(agreement, "platform");
+        let external_id = customer.external_ids.get(platform).ok_or_else(|| Error::internal("the world lacks an external id"))?;
+        let body = json!({"platform": platform, "external_id": external_id, "document": member(&document, "id")?, "parameters": parameters(agreement)});
+        let prepared = admin.post(&format!("{path}/agreements"), &body).await?;
+        let agreement_id = member(&prepared, "id")?;
+        admin.post(&format!("{path}/agreements/{agreement_id}/offers"), &json!({})).await?;
+        let signatory = customer.people.first().ok_or_else(|| Error::internal("a customer without people"))?;
+        if is_new {
+            let body = json!({"agreement": agreement_id, "email": signatory.email, "name": signatory.name});
+            let proposed = admin.post(&format!("{path}/first-signatories"), &body).await?;
+            let privacy = self.ops_login("ops_privacy").await?;
+            let proposal = member(&proposed, "id")?;
+            privacy.post(&format!("{path}/first-signatories/{proposal}/approvals"), &json!({})).await?;
+            self.accept_invitation("/api/v1", &signatory.email).await?;
+        }
+        self.clock.set(at);
+        let person = self.login("/api/v1", &signatory.email, Some(&id)).await?;
+        let acceptance = json!({"document_sha256": member(&document, "sha256")?});
+        person.post(&format!("/api/v1/agreements/{agreement_id}/acceptances"), &acceptance).await?;
+        crate::app::deliver_due(self.app).await?;
+        Ok(())
+    }
+
+    /// Invites everybody else of every customer, the auditor included, and fills the address books.
+    async fn people(&mut self, world: &World, known: &[(String, String)]) -> Result<()> {
+        for customer in &world.customers {
+            let id = id_of(known, &customer.key)?;
+            let Some((signatory, others)) = customer.people.split_first() else { continue };
+            let place = Some((id.clone(), customer.name.clone()));
+            let caller = self.login("/api/v1", &signatory.email, Some(&id)).await?;
+            self.note(place.clone(), &signatory.name, &signatory.email, format!("{}, all authority (first signatory)", signatory.role));
+            for person in others {
+                let authority = grants(person.authority.as_ref());
+                let words = person.authority.as_ref().map_or_else(|| "no authority".to_owned(), |a| format!("{} for {}", a.kinds.join(", "), a.units));
+                let body = json!({"email": person.email, "name": person.name, "role": person.role, "authority": authority});
+                caller.post("/api/v1/people", &body).await?;
+                self.note(place.clone(), &person.name, &person.email, format!("{}, {words}", person.role));
+            }
+            if world.auditor.customer == customer.key {
+                let a = &world.auditor;
+                let body = json!({"email": a.email, "name": a.name, "role": "auditor", "until_on": a.until_on, "authority": []});
+                caller.post("/api/v1/people", &body).await?;
+                self.note(place.clone(), &a.name, &a.email, format!("auditor until {}", a.until_on));
+            }
+            for r in world.recipients.iter().filter(|r| r.customer == customer.key) {
+                let body = json!({"legal_entity": r.legal_entity, "country": r.country, "role": r.role});
+                caller.post("/api/v1/recipients", &body).await?;
+            }
+            let mut invited: Vec<String> = others.iter().map(|p| p.email.clone()).collect();
+            if world.auditor.customer == customer.key {
+                invited.push(world.auditor.email.clone());
+            }
+            for email in invited {
+                self.accept_invitation("/api/v1", &email).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, customer: Option<(String, String)>, name: &str, email: &str, role: String) {
+        self.logins.push(Login { customer, name: name.to_owned(), email: email.to_owned(), role });
+    }
+
+    async fn platform_keys(&self, world: &World) -> Result<Vec<PlatformKey>> {
+        let admin = self.ops_login("ops_admin").await?;
+        let expires_at = self.clock_now().plus(Duration::days(395));
+        let mut keys = Vec::new();
+        for platform in &world.processor.platforms {
+            let path = format!("/api/admin/v1/platforms/{platform}/api-keys");
+            let made = admin.post(&path, &json!({"name": "demo", "expires_at": expires_at})).await?;
+            keys.push(PlatformKey { platform: platform.clone(), key: member(&made, "key")?.to_owned() });
+        }
+        Ok(keys)
+    }
+
+    fn clock_now(&self) -> Instant {
+        crate::base::Clock::now(self.clock)
+    }
+}
+
+fn id_of(known: &[(String, String)], key: &str) -> Result<String> {
+    known.iter().find(|(k, _)| k == key).map(|(_, id)| id.clone()).ok_or_else(|| Error::internal("a customer before its agreement"))
+}
+
+fn grants(authority: Option<&super::world::Authority>) -> Vec<Value> {
+    let Some(authority) = authority else { return Vec::new() };
+    let grant = |kind: &String| match &authority.units {
+        Value::Array(units) => json!({"kind": kind, "units": units}),
+        _ => json!({"kind": kind}),
+    };
+    authority.kinds.iter().map(grant).collect()
+}
+
+/// The parameters of an agreement: what the world says, less what is not a parameter.
+fn parameters(agreement: &Value) -> Value {
+    let mut parameters = agreement.clone();
+    if let Some(members) = parameters.as_object_mut() {
+        for name in ["platform", "accepted_on", "document"] {
+            members.remove(name);
+        }
+    }
+    parameters
+}
+
+/// The lines of the agreement's PDF: one per parameter.
+fn lines(agreement: &Value) -> Vec<String> {
+    let members = agreement.as_object().into_iter().flatten();
+    members.filter(|(name, _)| *name != "document").map(|(name, value)| format!("{name}: {value}")).collect()
+}

@@ -1,0 +1,93 @@
+//! The demo at start: loads the world into a fresh private database, or finds it there, and says
+//! how to get in.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::Duration;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::access::Access;
+use super::{load, tour};
+use crate::app::App;
+use crate::base::{Error, FixedClock, Result, random32, sha256};
+use crate::db::note_world_loaded;
+use crate::identity::{PasswordHasher, PasswordParams};
+
+/// Where the demo runs.
+pub struct Place {
+    /// The address that the tour's commands call.
+    pub base_url: String,
+    /// The folder for data: keys and mail of the demo lie here.
+    pub home: PathBuf,
+    /// Where mail is written.
+    pub mail: PathBuf,
+    /// The owner's login, for what only the owner may note.
+    pub owner_url: SecretString,
+}
+
+/// Loads the world if it is not loaded, and returns what to print: logins, keys and the tour.
+///
+/// # Errors
+/// When the world cannot be loaded, or its logins were lost.
+pub async fn start(app: &App, place: &Place) -> Result<String> {
+    let mark = sha256(&[place.owner_url.expose_secret().as_bytes()]).to_string();
+    let file = place.home.join(format!("demo-logins-{}.json", &mark[..12]));
+    let access = if app.db.installation().await?.world_loaded {
+        Access::read(&file)?.ok_or_else(|| {
+            Error::internal(format!("the demo's logins are not at {}: remove the database mandate_demo to start anew", file.display()))
+        })?
+    } else {
+        let access = loaded(app, place).await?;
+        access.write(&file)?;
+        note_world_loaded(place.owner_url.expose_secret()).await?;
+        access
+    };
+    let script = tour(&place.base_url, &access);
+    std::fs::write(place.home.join("tour.sh"), &script).map_err(Error::internal)?;
+    Ok(welcome(place, &access, &script))
+}
+
+async fn loaded(app: &App, place: &Place) -> Result<Access> {
+    let now = app.db.clock().now();
+    let clock = Arc::new(FixedClock::new(now));
+    let mut loader = app.clone();
+    loader.db = app.db.with_clock(clock.clone());
+    // The same algorithm at a lower cost, so that the first start does not wait for twenty hashes.
+    loader.passwords = Arc::new(PasswordHasher::new(PasswordParams { memory_kib: 19_456, passes: 2, lanes: 1 })?);
+    let password = hex::encode(&random32(app.db.entropy())[..9]);
+    load(&loader, &clock, &place.mail, &password, now.plus(-Duration::minutes(2))).await
+}
+
+fn welcome(place: &Place, access: &Access, script: &str) -> String {
+    let mut text = String::new();
+    let base = &place.base_url;
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        let _ = writeln!(text, "{words}");
+    };
+    line(format_args!("Mandate serves on {base} (API pages: {base}/docs)"));
+    line(format_args!(""));
+    line(format_args!("Logins. Password of all: {}", access.password));
+    let mut place_before = None;
+    for login in &access.logins {
+        let here = login.customer.as_ref().map(|(id, name)| format!("{name} ({id})"));
+        if place_before.as_ref() != Some(&here) {
+            line(format_args!("  {}", here.as_deref().unwrap_or("Ops of the processor (/api/admin/v1)")));
+            place_before = Some(here);
+        }
+        line(format_args!("    {:<36} {:<20} {}", login.email, login.name, login.role));
+    }
+    line(format_args!(""));
+    line(format_args!("Keys of the platforms (/gate/v1)"));
+    for key in &access.keys {
+        line(format_args!("    {:<12} {}", key.platform, key.key));
+    }
+    line(format_args!(""));
+    line(format_args!("Mail is written to {}", place.mail.display()));
+    line(format_args!(""));
+    line(format_args!("A tour. Paste it into another terminal, or run: sh {}", place.home.join("tour.sh").display()));
+    line(format_args!(""));
+    line(format_args!("{script}"));
+    text
+}
