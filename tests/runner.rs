@@ -31,10 +31,7 @@ fn is_root() -> bool {
 }
 
 fn signal(which: &str, pid: u32) {
-    Command::new("kill")
-        .args([which, &pid.to_string()])
-        .status()
-        .unwrap();
+    Command::new("kill").args([which, &pid.to_string()]).status().unwrap();
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool) {
@@ -57,15 +54,10 @@ fn pid_of(dir: &Path) -> u32 {
 /// Runs one statement as the superuser, over the URL the module hands out, and returns its first column as text.
 fn try_sql(cluster: &Cluster, statement: &'static str) -> Result<String, sqlx::Error> {
     let url = cluster.connection_url("postgres", "postgres");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut connection = PgConnection::connect(&url).await?;
-        sqlx::query_scalar::<_, String>(statement)
-            .fetch_one(&mut connection)
-            .await
+        sqlx::query_scalar::<_, String>(statement).fetch_one(&mut connection).await
     })
 }
 
@@ -76,21 +68,12 @@ fn sql(cluster: &Cluster, statement: &'static str) -> String {
 /// Starts this test program again, as another process that ensures the cluster in `dir` and ends.
 fn another_process(dir: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "entry_of_the_other_process", "--nocapture"])
-        .env(CHILD, dir);
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    command.args(["--exact", "entry_of_the_other_process", "--nocapture"]).env(CHILD, dir);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the variable is how this program calls itself"
-)]
+#[expect(clippy::disallowed_methods, reason = "the variable is how this program calls itself")]
 fn entry_of_the_other_process() {
     if let Some(dir) = std::env::var_os(CHILD) {
         let cluster = Cluster::ensure(&programs(), Path::new(&dir), TEST).unwrap();
@@ -105,30 +88,16 @@ fn the_server_runs_unprivileged_in_private_folders() {
     let cluster = scratch.ensure();
     let data = fs::metadata(cluster.dir.join("data")).unwrap();
     assert_eq!(data.mode() & 0o777, 0o700);
-    assert_eq!(
-        fs::metadata(&cluster.socket_dir).unwrap().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(&cluster.socket_dir).unwrap().mode() & 0o777, 0o700);
     let status = fs::read_to_string(format!("/proc/{}/status", pid_of(&cluster.dir))).unwrap();
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap()
-            .trim()
-            .to_owned()
-    };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     let (uid, gid) = (data.uid(), data.gid());
     assert_ne!(uid, 0);
     assert_eq!(field("Uid:"), format!("{uid}\t{uid}\t{uid}\t{uid}"));
     assert_eq!(field("Gid:"), format!("{gid}\t{gid}\t{gid}\t{gid}"));
     if is_root() {
         assert_eq!(field("Groups:"), "", "groups of root were kept");
-        assert_eq!(
-            fs::metadata(&cluster.dir).unwrap().uid(),
-            0,
-            "the outer folder is given away"
-        );
+        assert_eq!(fs::metadata(&cluster.dir).unwrap().uid(), 0, "the outer folder is given away");
     }
 }
 
@@ -143,10 +112,7 @@ fn a_folder_the_account_cannot_enter_is_named() {
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let error = Cluster::ensure(&programs(), &closed.join("c"), TEST).unwrap_err();
-    assert!(
-        matches!(&error, ServerError::Unreachable { path, .. } if path.ends_with("closed/c")),
-        "{error}"
-    );
+    assert!(matches!(&error, ServerError::Unreachable { path, .. } if path.ends_with("closed/c")), "{error}");
     assert!(error.to_string().contains("MANDATE_HOME"));
 }
 
@@ -159,13 +125,7 @@ fn only_the_socket_is_served_and_text_is_utf8_in_the_c_locale() {
     assert_eq!(sql(&cluster, "SHOW fsync"), "off");
     assert_eq!(sql(&cluster, "SHOW server_encoding"), "UTF8");
     assert_eq!(sql(&cluster, "SHOW data_checksums"), "on");
-    assert_eq!(
-        sql(
-            &cluster,
-            "SELECT datcollate::text FROM pg_database WHERE datname = 'postgres'"
-        ),
-        "C"
-    );
+    assert_eq!(sql(&cluster, "SELECT datcollate::text FROM pg_database WHERE datname = 'postgres'"), "C");
 }
 
 // Rule 3. Control: `options.fsync` ignored in `spawn`, or not compared in `joined`.
@@ -184,15 +144,10 @@ fn fsync_stays_on_outside_tests_and_a_server_without_it_is_not_joined() {
 #[test]
 fn a_long_path_and_strange_letters_still_give_a_socket_that_answers() {
     let scratch = Scratch::new();
-    for name in [
-        "x".repeat(100),
-        "with space, comma+plus\"quote %41 ü".to_owned(),
-    ] {
+    for name in ["x".repeat(100), "with space, comma+plus\"quote %41 ü".to_owned()] {
         let dir = scratch.0.join(name);
         let cluster = Cluster::ensure(&programs(), &dir, TEST).unwrap();
-        let socket = cluster
-            .socket_dir
-            .join(format!(".s.PGSQL.{}", cluster.port));
+        let socket = cluster.socket_dir.join(format!(".s.PGSQL.{}", cluster.port));
         assert!(socket.as_os_str().len() <= 107, "{}", socket.display());
         assert_eq!(sql(&cluster, "SELECT current_user::text"), "postgres");
         cluster.stop().unwrap();
@@ -210,25 +165,11 @@ fn a_cluster_of_another_version_stops_the_start_and_says_how_to_dump_and_restore
     cluster.stop().unwrap();
     fs::write(cluster.dir.join("data/PG_VERSION"), "14\n").unwrap();
     let error = Cluster::ensure(&programs(), &scratch.dir(), TEST).unwrap_err();
-    assert!(
-        matches!(error, ServerError::VersionMismatch { on_disk: 14, .. }),
-        "{error}"
-    );
-    for word in [
-        "MANDATE_PG_BIN",
-        "pg_dumpall",
-        "psql",
-        "Nothing was changed",
-    ] {
-        assert!(
-            error.to_string().contains(word),
-            "{word} missing in: {error}"
-        );
+    assert!(matches!(error, ServerError::VersionMismatch { on_disk: 14, .. }), "{error}");
+    for word in ["MANDATE_PG_BIN", "pg_dumpall", "psql", "Nothing was changed"] {
+        assert!(error.to_string().contains(word), "{word} missing in: {error}");
     }
-    assert_eq!(
-        Cluster::status(&scratch.dir()).unwrap(),
-        Status::Stopped { version_major: 14 }
-    );
+    assert_eq!(Cluster::status(&scratch.dir()).unwrap(), Status::Stopped { version_major: 14 });
 }
 
 // Rule 5. Control: `started_by_us` not asked in `stop`. (That Ctrl-C spares the server is not tested here: it needs
@@ -247,10 +188,7 @@ fn a_server_outlives_its_starter_is_joined_and_is_stopped_by_its_starter_only() 
     let own = scratch.ensure();
     assert!(own.started_by_us);
     own.stop().unwrap();
-    assert!(matches!(
-        Cluster::status(&own.dir).unwrap(),
-        Status::Stopped { .. }
-    ));
+    assert!(matches!(Cluster::status(&own.dir).unwrap(), Status::Stopped { .. }));
     own.stop().unwrap();
 }
 
@@ -262,26 +200,16 @@ fn a_killed_server_is_started_again_after_its_last_query_with_what_it_had_commit
     let cluster = Cluster::ensure(&programs(), &scratch.dir(), durable).unwrap();
     sql(&cluster, "SELECT lo_from_bytea(4711, 'kept')::text");
     let orphan = cluster.clone();
-    let busy = std::thread::spawn(move || {
-        try_sql(
-            &orphan,
-            "SELECT count(*)::text FROM generate_series(1, 9000000)",
-        )
-    });
+    let busy = std::thread::spawn(move || try_sql(&orphan, "SELECT count(*)::text FROM generate_series(1, 9000000)"));
     wait_for(|| {
-        sql(
-            &cluster,
-            "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%generate_series(1, 9%' AND pid <> pg_backend_pid()",
-        ) == "1"
+        sql(&cluster, "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%generate_series(1, 9%' AND pid <> pg_backend_pid()")
+            == "1"
     });
     signal("-KILL", pid_of(&cluster.dir));
     wait_for(|| matches!(Cluster::status(&cluster.dir), Ok(Status::Stopped { .. })));
     let again = Cluster::ensure(&programs(), &scratch.dir(), durable).unwrap();
     assert!(again.started_by_us);
-    assert_eq!(
-        sql(&again, "SELECT convert_from(lo_get(4711), 'UTF8')"),
-        "kept"
-    );
+    assert_eq!(sql(&again, "SELECT convert_from(lo_get(4711), 'UTF8')"), "kept");
     let _ = busy.join();
 }
 
@@ -305,10 +233,7 @@ fn a_pid_file_that_names_a_stranger_does_not_stop_the_start() {
     fs::write(data.join("postmaster.pid"), stale).unwrap();
     let again = scratch.ensure();
     assert!(again.started_by_us);
-    assert!(
-        stranger.try_wait().unwrap().is_none(),
-        "the stranger was killed"
-    );
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger was killed");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
 }
@@ -321,10 +246,7 @@ fn an_interrupted_initdb_is_done_again_while_the_first_still_runs() {
     wait_for(|| scratch.dir().join("data.partial/global").exists());
     first.kill().unwrap();
     first.wait().unwrap();
-    assert!(
-        !scratch.dir().join("data").exists(),
-        "killed too late to prove anything"
-    );
+    assert!(!scratch.dir().join("data").exists(), "killed too late to prove anything");
     let cluster = scratch.ensure();
     assert!(cluster.started_by_us);
     assert_eq!(sql(&cluster, "SELECT 'whole'"), "whole");
@@ -336,16 +258,10 @@ fn an_interrupted_initdb_is_done_again_while_the_first_still_runs() {
 fn of_four_processes_at_once_one_starts_and_three_join() {
     let scratch = Scratch::new();
     let children: Vec<Child> = (0..4).map(|_| another_process(&scratch.dir())).collect();
-    let said: Vec<String> = children
-        .into_iter()
-        .map(|child| String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
-        .collect();
+    let said: Vec<String> =
+        children.into_iter().map(|child| String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()).collect();
     let count = |word: &str| said.iter().filter(|text| text.contains(word)).count();
-    assert_eq!(
-        (count("started_by_us=true"), count("started_by_us=false")),
-        (1, 3),
-        "{said:?}"
-    );
+    assert_eq!((count("started_by_us=true"), count("started_by_us=false")), (1, 3), "{said:?}");
 }
 
 // Rule 6. Control: the folder left out of the line.
@@ -354,12 +270,7 @@ fn the_banner_names_the_folder_and_the_way_out() {
     let scratch = Scratch::new();
     let cluster = scratch.ensure();
     let banner = cluster.banner();
-    for word in [
-        cluster.dir.to_str().unwrap(),
-        "PRIVATE DATABASE",
-        "not for production",
-        "DATABASE_URL",
-    ] {
+    for word in [cluster.dir.to_str().unwrap(), "PRIVATE DATABASE", "not for production", "DATABASE_URL"] {
         assert!(banner.contains(word), "{word} missing in: {banner}");
     }
     assert!(!banner.contains('\n'));

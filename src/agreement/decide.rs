@@ -53,7 +53,10 @@ impl Agreement {
 }
 
 const fn exists() -> Error {
-    Error::conflict("agreement-exists", "An agreement for this platform is offered or in force in the same time; end it first, or choose other days.")
+    Error::conflict(
+        "agreement-exists",
+        "An agreement for this platform is offered or in force in the same time; end it first, or choose other days.",
+    )
 }
 
 /// Whether an agreement with these parameters has time left, and room beside the others of its
@@ -95,7 +98,8 @@ pub fn may_accept(agreement: &Agreement, document_sha256: Digest, now: Instant) 
     if agreement.document_sha256 != document_sha256 {
         return Err(Error::invalid("document_sha256", "document_mismatch", "must be the hash of the agreement's document"));
     }
-    in_force_window(&agreement.parameters, now).ok_or(Error::conflict("window-over", "The agreement's last day is over; ask for a new one."))
+    in_force_window(&agreement.parameters, now)
+        .ok_or(Error::conflict("window-over", "The agreement's last day is over; ask for a new one."))
 }
 
 /// The instant at which a termination ends it: never in the past, never later than it ends anyway.
@@ -171,8 +175,20 @@ mod tests {
             ("Europe/Oslo", "2026-08-01", None, "2026-01-01T00:00:00Z", Some(("2026-07-31T22:00:00Z", None))),
             ("Europe/Oslo", "2026-08-01", None, "2026-09-01T08:00:00Z", Some(("2026-09-01T08:00:00Z", None))),
             // Summer time ends in between.
-            ("Europe/Oslo", "2026-08-01", Some("2026-10-31"), "2026-01-01T00:00:00Z", Some(("2026-07-31T22:00:00Z", Some("2026-10-31T23:00:00Z")))),
-            ("Europe/Oslo", "2026-08-01", Some("2026-08-01"), "2026-01-01T00:00:00Z", Some(("2026-07-31T22:00:00Z", Some("2026-08-01T22:00:00Z")))),
+            (
+                "Europe/Oslo",
+                "2026-08-01",
+                Some("2026-10-31"),
+                "2026-01-01T00:00:00Z",
+                Some(("2026-07-31T22:00:00Z", Some("2026-10-31T23:00:00Z"))),
+            ),
+            (
+                "Europe/Oslo",
+                "2026-08-01",
+                Some("2026-08-01"),
+                "2026-01-01T00:00:00Z",
+                Some(("2026-07-31T22:00:00Z", Some("2026-08-01T22:00:00Z"))),
+            ),
             ("Europe/Oslo", "2026-08-01", Some("2026-10-31"), "2026-10-31T23:00:00Z", None),
             // Clocks that jump at midnight: the day begins at 01:00.
             ("Africa/Cairo", "2026-04-24", None, "2026-01-01T00:00:00Z", Some(("2026-04-23T22:00:00Z", None))),

@@ -12,5 +12,5 @@ mod store;
 pub use api::routes;
 pub use decide::in_force_window;
 pub use model::{Agreement, AgreementState, NewAgreement, WindDown};
-pub use parameters::{AtEnd, AtEndChoice, Authorisation, AgreementTime, Objection, ObjectionStart, Parameters, Period, PeriodUnit, Roll};
+pub use parameters::{AgreementTime, AtEnd, AtEndChoice, Authorisation, Objection, ObjectionStart, Parameters, Period, PeriodUnit, Roll};
 pub use store::{accept, offer, prepare, terminate};

@@ -9,8 +9,8 @@ use sqlx::postgres::PgConnection;
 use super::decide;
 use super::model::{Agreement, NewAgreement};
 use crate::base::{
-    AgreementId, Code, CustomerId, Digest, DocumentId, Email, Error, Faults, Instant, MembershipId, OpsPersonId, PageQuery, Reference, Result,
-    from_value, to_value,
+    AgreementId, Code, CustomerId, Digest, DocumentId, Email, Error, Faults, Instant, MembershipId, OpsPersonId, PageQuery, Reference,
+    Result, from_value, to_value,
 };
 use crate::db::{LogId, WriteTx, conflict_on, ensure_one};
 use crate::evidence::{Actor, Event, NewEntry};
@@ -158,7 +158,12 @@ const fn differs() -> Error {
 ///
 /// # Errors
 /// [`Error::Invalid`] for values, [`Error::Conflict`] when it overlaps another or its external id is taken.
-pub async fn prepare(tx: &mut WriteTx, customer: CustomerId, prepared_by: OpsPersonId, new: &NewAgreement) -> Result<(AgreementId, Vec<NewEntry>)> {
+pub async fn prepare(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    prepared_by: OpsPersonId,
+    new: &NewAgreement,
+) -> Result<(AgreementId, Vec<NewEntry>)> {
     let now = tx.now();
     let mut faults = Faults::default();
     let registry = crate::registry::codes(tx.conn()).await?;
@@ -235,7 +240,13 @@ pub async fn offer(tx: &mut WriteTx, customer: CustomerId, offered_by: OpsPerson
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Invalid`] for another hash; [`Error::Conflict`] when it is not
 /// offered, overlaps another, or its external id is taken.
-pub async fn accept(tx: &mut WriteTx, customer: CustomerId, signatory: Signatory, id: AgreementId, document_sha256: Digest) -> Result<Vec<NewEntry>> {
+pub async fn accept(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    signatory: Signatory,
+    id: AgreementId,
+    document_sha256: Digest,
+) -> Result<Vec<NewEntry>> {
     let now = tx.now();
     let agreement = find(tx.conn(), customer, id).await?;
     let (from, until) = decide::may_accept(&agreement, document_sha256, now)?;
@@ -251,7 +262,11 @@ pub async fn accept(tx: &mut WriteTx, customer: CustomerId, signatory: Signatory
     )
     .execute(tx.conn())
     .await
-    .map_err(conflict_on("agreement_one_in_force", "agreement-exists", "An agreement for this platform is in force in the same time; end it first."))?;
+    .map_err(conflict_on(
+        "agreement_one_in_force",
+        "agreement-exists",
+        "An agreement for this platform is in force in the same time; end it first.",
+    ))?;
     ensure_one(&done)?;
     let actor = Actor::of(signatory.membership());
     let mut entries = Vec::new();
@@ -310,7 +325,13 @@ async fn name_customer(tx: &mut WriteTx, customer: CustomerId, agreement: &Agree
 ///
 /// # Errors
 /// [`Error::NotFound`], or [`Error::Conflict`] when it was not accepted or has ended.
-pub async fn terminate(tx: &mut WriteTx, customer: CustomerId, signatory: Signatory, id: AgreementId, effective_at: Option<Instant>) -> Result<Vec<NewEntry>> {
+pub async fn terminate(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    signatory: Signatory,
+    id: AgreementId,
+    effective_at: Option<Instant>,
+) -> Result<Vec<NewEntry>> {
     let now = tx.now();
     let agreement = find(tx.conn(), customer, id).await?;
     let until = decide::may_terminate(&agreement, effective_at, now)?;

@@ -106,13 +106,7 @@ impl<'v> Object<'v> {
 }
 
 /// Reads a text that parses.
-pub(super) fn parsed<T: FromStr>(
-    value: &Value,
-    at: &Pointer,
-    faults: &mut Faults,
-    code: &'static str,
-    rule: &'static str,
-) -> Option<T> {
+pub(super) fn parsed<T: FromStr>(value: &Value, at: &Pointer, faults: &mut Faults, code: &'static str, rule: &'static str) -> Option<T> {
     let Value::String(text) = value else {
         faults.add(at, "type", "must be a text");
         return None;
@@ -149,8 +143,7 @@ impl<T: Decode> Decode for Vec<T> {
             faults.add(at, "too_many", "must have at most 10000 elements");
             return None;
         }
-        let read: Vec<Option<T>> =
-            items.iter().enumerate().map(|(i, item)| T::decode(item, &at.at(i), faults)).collect();
+        let read: Vec<Option<T>> = items.iter().enumerate().map(|(i, item)| T::decode(item, &at.at(i), faults)).collect();
         read.into_iter().collect()
     }
 }
@@ -317,13 +310,7 @@ mod tests {
         let found: Vec<_> = list.iter().map(|f| (f.pointer.as_str(), f.code)).collect();
         assert_eq!(
             found,
-            [
-                ("/name", "required"),
-                ("/count", "range"),
-                ("/tags/1", "type"),
-                ("/tags/2", "text"),
-                ("/extra~1x", "unknown_field")
-            ]
+            [("/name", "required"), ("/count", "range"), ("/tags/1", "type"), ("/tags/2", "text"), ("/extra~1x", "unknown_field")]
         );
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-
 use super::{Instant, TypedId};
 
 /// A source of random bytes.
@@ -45,10 +44,7 @@ impl Entropy for SeededEntropy {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for chunk in buffer.chunks_mut(32) {
             state.1 += 1;
-            let block = Sha256::new()
-                .chain_update(state.0.to_be_bytes())
-                .chain_update(state.1.to_be_bytes())
-                .finalize();
+            let block = Sha256::new().chain_update(state.0.to_be_bytes()).chain_update(state.1.to_be_bytes()).finalize();
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
     }
@@ -74,4 +70,3 @@ pub fn random32(entropy: &dyn Entropy) -> [u8; 32] {
 pub fn token_text(prefix: &str, secret: &[u8; 32]) -> String {
     format!("{prefix}{}", hex::encode(secret))
 }
-

@@ -21,10 +21,7 @@ pub trait TypedId: Copy + From<Uuid> {
 pub struct NotAnId;
 
 fn parse(prefix: &str, text: &str) -> Result<Uuid, NotAnId> {
-    let hex = text
-        .strip_prefix(prefix)
-        .and_then(|rest| rest.strip_prefix('_'))
-        .ok_or(NotAnId)?;
+    let hex = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).ok_or(NotAnId)?;
     let canonical = hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !canonical {
         return Err(NotAnId);

@@ -14,7 +14,6 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-
 /// What part of a list is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct PageQuery {

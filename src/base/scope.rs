@@ -85,9 +85,7 @@ impl Selector {
             (Self::Whole, _) => true,
             (Self::Unit { unit }, _) => other.unit() == Some(unit),
             (Self::Group { unit, group }, Self::Group { unit: u, group: g }) => unit == u && group == g,
-            (Self::Group { unit, group }, Self::Subject { unit: u, groups, .. }) => {
-                u.as_ref() == Some(unit) && groups.contains(group)
-            }
+            (Self::Group { unit, group }, Self::Subject { unit: u, groups, .. }) => u.as_ref() == Some(unit) && groups.contains(group),
             (Self::Subject { reference, .. }, Self::Subject { reference: r, .. }) => reference == r,
             _ => false,
         }

@@ -12,11 +12,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, T
 pub struct BadText(pub &'static str);
 
 pub(super) fn string_schema(pattern: &str, max: usize) -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some(pattern))
-        .max_length(Some(max))
-        .into()
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).max_length(Some(max)).into()
 }
 
 pub(super) fn format_schema(format: KnownFormat) -> RefOr<Schema> {

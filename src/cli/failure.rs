@@ -47,7 +47,8 @@ pub(super) fn words(error: &Error) -> String {
     match error {
         Error::Conflict { detail, .. } => (*detail).to_owned(),
         Error::Invalid(faults) => {
-            let words: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail)).collect();
+            let words: Vec<String> =
+                faults.iter().map(|fault| format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail)).collect();
             words.join("; ")
         }
         Error::Internal(source) => {

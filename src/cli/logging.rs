@@ -28,7 +28,8 @@ pub(super) fn start_log(log: Log) -> Result<(), Failure> {
         LogFormat::Auto => !terminal,
     };
     let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    let started = if json { lines.json().flatten_event(true).with_current_span(false).try_init() } else { lines.with_ansi(terminal).try_init() };
+    let started =
+        if json { lines.json().flatten_event(true).with_current_span(false).try_init() } else { lines.with_ansi(terminal).try_init() };
     started.map_err(|error| Failure::new(format!("the log cannot be started: {error}")))
 }
 

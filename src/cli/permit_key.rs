@@ -80,7 +80,8 @@ pub(super) fn fault(file: &Path) -> Option<String> {
         Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
     };
     let readable = jsonwebtoken::EncodingKey::from_ec_pem(&text).is_ok();
-    (!readable).then(|| format!("the permit key {shown} is not a P-256 key in PKCS#8 PEM: make one with `mandate permit-key generate FILE`"))
+    (!readable)
+        .then(|| format!("the permit key {shown} is not a P-256 key in PKCS#8 PEM: make one with `mandate permit-key generate FILE`"))
 }
 
 #[cfg(test)]

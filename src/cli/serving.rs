@@ -39,7 +39,8 @@ impl Listeners {
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    let told = |error| Failure::new(format!("{key}: cannot listen on {address}: {error}; stop what listens there, or give another address"));
+    let told =
+        |error| Failure::new(format!("{key}: cannot listen on {address}: {error}; stop what listens there, or give another address"));
     TcpListener::bind(address).await.map_err(told)
 }
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::view::{CustomerView, NewCustomer, NewUnit, SuspensionView, UnitView};
 use crate::base::{
-    Code, CustomerId, Email, Error, Instant, MembershipId, Name, Note, OpsPersonId, PageQuery, Reference, ReleaseId, Result, SuspensionId, TypedId,
+    Code, CustomerId, Email, Error, Instant, MembershipId, Name, Note, OpsPersonId, PageQuery, Reference, ReleaseId, Result, SuspensionId,
+    TypedId,
 };
 use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::evidence::SuspendedBy;

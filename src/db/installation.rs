@@ -3,8 +3,8 @@
 //! private cannot be moved, by the statement here and by a constraint beneath it.
 
 use chrono::Duration;
-use sqlx::postgres::{PgConnection, PgExecutor};
 use sqlx::Connection as _;
+use sqlx::postgres::{PgConnection, PgExecutor};
 
 use super::{Db, Role, connect};
 use crate::base::{Error, Instant, Result};
@@ -54,9 +54,12 @@ async fn read<'e>(executor: impl PgExecutor<'e>) -> Result<Installation> {
 /// # Errors
 /// [`Error::Conflict`] when the database is not private.
 pub async fn advance_clock(conn: &mut PgConnection, duration: Duration) -> Result<()> {
-    let done = sqlx::query!("UPDATE installation SET clock_offset_millis = clock_offset_millis + $1 WHERE private AND $1 > 0::bigint", duration.num_milliseconds())
-        .execute(conn)
-        .await?;
+    let done = sqlx::query!(
+        "UPDATE installation SET clock_offset_millis = clock_offset_millis + $1 WHERE private AND $1 > 0::bigint",
+        duration.num_milliseconds()
+    )
+    .execute(conn)
+    .await?;
     if done.rows_affected() == 1 {
         return Ok(());
     }

@@ -55,8 +55,10 @@ pub async fn ensure_roles(conn: &mut PgConnection) -> Result<()> {
 /// When a migration fails, or the database holds one that this build does not know.
 pub async fn migrate(conn: &mut PgConnection) -> Result<()> {
     MIGRATOR.run(&mut *conn).await.map_err(Error::internal)?;
-    conn.execute("GRANT SELECT ON _sqlx_migrations TO mandate_app, mandate_gate, mandate_worker, mandate_ops, mandate_ops_read, mandate_eraser")
-        .await?;
+    conn.execute(
+        "GRANT SELECT ON _sqlx_migrations TO mandate_app, mandate_gate, mandate_worker, mandate_ops, mandate_ops_read, mandate_eraser",
+    )
+    .await?;
     Ok(())
 }
 
@@ -75,10 +77,11 @@ pub struct Migrated {
 /// # Errors
 /// [`Error::Conflict`] when the login may not act as the owner.
 pub async fn migrate_as_owner(conn: &mut PgConnection) -> Result<Migrated> {
-    let missing: Vec<String> = sqlx::query_scalar("SELECT r FROM unnest($1::text[]) r WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r)")
-        .bind(ROLES.map(str::to_owned).as_slice())
-        .fetch_all(&mut *conn)
-        .await?;
+    let missing: Vec<String> =
+        sqlx::query_scalar("SELECT r FROM unnest($1::text[]) r WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r)")
+            .bind(ROLES.map(str::to_owned).as_slice())
+            .fetch_all(&mut *conn)
+            .await?;
     if !missing.is_empty() {
         ensure_roles(conn).await?;
     }
@@ -148,6 +151,8 @@ pub async fn pending(db: &Db) -> Result<Vec<String>> {
         .filter(|m| !rows.iter().any(|(version, checksum)| *version == m.version && **checksum == *m.checksum))
         .map(|m| format!("{} is missing or differs", m.version))
         .collect();
-    differences.extend(rows.iter().filter(|(version, _)| known(*version).is_none()).map(|(version, _)| format!("{version} is not known to this build")));
+    differences.extend(
+        rows.iter().filter(|(version, _)| known(*version).is_none()).map(|(version, _)| format!("{version} is not known to this build")),
+    );
     Ok(differences)
 }

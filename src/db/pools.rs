@@ -75,6 +75,8 @@ impl Db {
                     ("tcp_keepalives_interval", "1"),
                     ("tcp_keepalives_count", "3"),
                     ("TimeZone", "UTC"),
+                    // Else every ROLLBACK outside a transaction is a notice.
+                    ("client_min_messages", "error"),
                 ]);
             pools.push(
                 PgPoolOptions::new()

@@ -33,7 +33,9 @@ pub enum PrivateError {
     #[error("the private database cannot be set up")]
     Database(#[from] Error),
     /// `DATABASE_URL` is not a Postgres URL.
-    #[error("DATABASE_URL cannot be read: give postgres://LOGIN:PASSWORD@HOST:5432/DATABASE, or postgres:///DATABASE?host=/FOLDER&user=LOGIN for a socket, or unset it")]
+    #[error(
+        "DATABASE_URL cannot be read: give postgres://LOGIN:PASSWORD@HOST:5432/DATABASE, or postgres:///DATABASE?host=/FOLDER&user=LOGIN for a socket, or unset it"
+    )]
     Address,
     /// A role of this server has a password that is not from here.
     #[error(

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::Transaction;
+use sqlx::postgres::{PgConnection, Postgres};
 use uuid::{Uuid, uuid};
 
 use super::{Db, Role};

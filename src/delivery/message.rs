@@ -111,12 +111,8 @@ pub(super) async fn delivered(conn: &mut PgConnection, customer: LogId, id: Mess
 
 /// Counts a try that did not deliver.
 pub(super) async fn tried(conn: &mut PgConnection, customer: LogId, id: MessageId) -> Result<()> {
-    let done = sqlx::query!(
-        "UPDATE message SET attempts = attempts + 1 WHERE customer_id = $1 AND id = $2",
-        customer.0,
-        id as MessageId
-    )
-    .execute(conn)
-    .await?;
+    let done = sqlx::query!("UPDATE message SET attempts = attempts + 1 WHERE customer_id = $1 AND id = $2", customer.0, id as MessageId)
+        .execute(conn)
+        .await?;
     ensure_one(&done)
 }

@@ -129,7 +129,8 @@ impl Loader<'_> {
         });
         let made = admin.post("/api/admin/v1/customers", &body).await?;
         let id = member(&made, "id")?.to_owned();
-        let units: Vec<Value> = customer.units.iter().map(|code| json!({"code": code, "name": format!("{} {code}", customer.name)})).collect();
+        let units: Vec<Value> =
+            customer.units.iter().map(|code| json!({"code": code, "name": format!("{} {code}", customer.name)})).collect();
         admin.post(&format!("/api/admin/v1/customers/{id}/units"), &json!({"units": units})).await?;
         Ok(id)
     }
@@ -144,7 +145,8 @@ impl Loader<'_> {
         let admin = self.ops_login("ops_admin").await?;
         let path = format!("/api/admin/v1/customers/{id}");
         let pdf = pdf::of_lines(&format!("Data processing agreement: {}", customer.name), &lines(agreement));
-        let document = admin.send(Method::POST, &format!("{path}/documents"), &[("content-type", "application/pdf")], Body::from(pdf)).await?;
+        let document =
+            admin.send(Method::POST, &format!("{path}/documents"), &[("content-type", "application/pdf")], Body::from(pdf)).await?;
         let platform = text(agreement, "platform");
         let external_id = customer.external_ids.get(platform).ok_or_else(|| Error::internal("the world lacks an external id"))?;
         let body = json!({"platform": platform, "external_id": external_id, "document": member(&document, "id")?, "parameters": parameters(agreement)});
@@ -178,7 +180,10 @@ impl Loader<'_> {
             self.note(place.clone(), &signatory.name, &signatory.email, format!("{}, all authority (first signatory)", signatory.role));
             for person in others {
                 let authority = grants(person.authority.as_ref());
-                let words = person.authority.as_ref().map_or_else(|| "no authority".to_owned(), |a| format!("{} for {}", a.kinds.join(", "), a.units));
+                let words = person
+                    .authority
+                    .as_ref()
+                    .map_or_else(|| "no authority".to_owned(), |a| format!("{} for {}", a.kinds.join(", "), a.units));
                 let body = json!({"email": person.email, "name": person.name, "role": person.role, "authority": authority});
                 caller.post("/api/v1/people", &body).await?;
                 self.note(place.clone(), &person.name, &person.email, format!("{}, {words}", person.role));

@@ -171,13 +171,8 @@ pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
     head.size += 1;
     head.last_at = now;
     head.changed = true;
-    let receipt = Receipt {
-        origin: origin(&head.name, epoch),
-        index,
-        leaf_hash: row.leaf_hash,
-        size: head.size,
-        root: head::root(&head.edge),
-    };
+    let receipt =
+        Receipt { origin: origin(&head.name, epoch), index, leaf_hash: row.leaf_hash, size: head.size, root: head::root(&head.edge) };
     super::store::insert(tx.conn(), entry, &row, epoch, &receipt).await?;
     if entry.log != tx.home() {
         let home = tx.home();

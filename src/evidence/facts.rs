@@ -171,7 +171,10 @@ pub fn apply(facts: &mut Facts, entry: Applied<'_>) {
         Event::CustomerReleased { suspension, .. } => {
             facts.suspensions.remove(suspension);
         }
-        Event::InstructionSigned { .. } | Event::InstructionRevoked { .. } | Event::InstructionContested { .. } | Event::InstructionConfirmed { .. } => {
+        Event::InstructionSigned { .. }
+        | Event::InstructionRevoked { .. }
+        | Event::InstructionContested { .. }
+        | Event::InstructionConfirmed { .. } => {
             apply_instruction(facts, entry);
         }
         _ => apply_export(facts, entry),

@@ -11,7 +11,9 @@ mod log;
 mod registry_facts;
 mod store;
 
-pub use append::{Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin};
+pub use append::{
+    Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin,
+};
 pub use decision::*;
 pub use event::*;
 pub use facts::*;

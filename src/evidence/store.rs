@@ -141,7 +141,13 @@ impl TryFrom<EntryRow> for StoredEntry {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn entries(conn: &mut PgConnection, log: LogId, from: (u32, u64), limit: i64, words: Option<&[String]>) -> Result<Vec<StoredEntry>> {
+pub async fn entries(
+    conn: &mut PgConnection,
+    log: LogId,
+    from: (u32, u64),
+    limit: i64,
+    words: Option<&[String]>,
+) -> Result<Vec<StoredEntry>> {
     let epoch = i32::try_from(from.0).map_err(Error::internal)?;
     let index = i64::try_from(from.1).map_err(Error::internal)?;
     sqlx::query_as!(

@@ -16,8 +16,12 @@ pub const fn advice(code: ReasonCode) -> (&'static str, &'static str) {
             "The agreement for this platform is not in force now.",
             "Have an agreement accepted. After its end only a return of data (purpose return-at-end) on a written instruction is possible.",
         ),
-        R::CustomerSuspended => ("Exports of this customer are suspended.", "Wait until the suspension is released by those who may release it."),
-        R::PlatformSuspended => ("Exports of this platform are suspended.", "Wait until two persons of the processor have released the platform."),
+        R::CustomerSuspended => {
+            ("Exports of this customer are suspended.", "Wait until the suspension is released by those who may release it.")
+        }
+        R::PlatformSuspended => {
+            ("Exports of this platform are suspended.", "Wait until two persons of the processor have released the platform.")
+        }
         R::PlatformNotCovered => ("The customer has no agreement for this platform.", "Have an agreement for this platform accepted."),
         R::NoWrittenInstruction => (
             "The customer has not instructed this in writing.",
@@ -25,7 +29,9 @@ pub const fn advice(code: ReasonCode) -> (&'static str, &'static str) {
         ),
         R::InstructionNotYetValid => ("The instruction's window has not begun.", "Ask again when it has."),
         R::InstructionExpired => ("The instruction's window is over.", "Ask the customer to sign a new version."),
-        R::InstructionRevoked => ("The customer has withdrawn the instruction.", "Do not export. Only a new signed instruction changes this."),
+        R::InstructionRevoked => {
+            ("The customer has withdrawn the instruction.", "Do not export. Only a new signed instruction changes this.")
+        }
         R::InstructionContested => (
             "The instruction appears to infringe the law and is stopped.",
             "The customer must confirm it in writing, narrow it, or withdraw it.",
@@ -38,15 +44,25 @@ pub const fn advice(code: ReasonCode) -> (&'static str, &'static str) {
         R::PurposeProhibited => ("This purpose can never be instructed.", "Do not export for this purpose. Nobody can allow it."),
         R::PurposeNotInAgreement => ("The agreement does not name this purpose.", "The agreement must be amended first."),
         R::PurposeNotInstructed => ("The instruction does not name this purpose.", "Ask the customer to sign a version that names it."),
-        R::CategoryNotInAgreement => ("The agreement does not name one of the data categories.", "Leave the category out, or have the agreement amended."),
-        R::CategoryNotInstructed => ("The instruction does not name one of the data categories.", "Leave the category out, or ask the customer to name it."),
+        R::CategoryNotInAgreement => {
+            ("The agreement does not name one of the data categories.", "Leave the category out, or have the agreement amended.")
+        }
+        R::CategoryNotInstructed => {
+            ("The instruction does not name one of the data categories.", "Leave the category out, or ask the customer to name it.")
+        }
         R::SpecialCategoryNotNamed => (
             "A special category of personal data is not named in the instruction.",
             "Leave it out, or ask the customer to name it expressly.",
         ),
-        R::SubjectsOutOfScope => ("The instruction does not cover all the data subjects asked for.", "Ask for those it covers, or ask the customer to widen it."),
-        R::ChannelNotInstructed => ("The instruction does not name this channel.", "Use an instructed channel, or ask the customer to name this one."),
-        R::RecipientNotNamed => ("The instruction does not name this recipient.", "Ask the customer to name the recipient: legal entity, country and role."),
+        R::SubjectsOutOfScope => {
+            ("The instruction does not cover all the data subjects asked for.", "Ask for those it covers, or ask the customer to widen it.")
+        }
+        R::ChannelNotInstructed => {
+            ("The instruction does not name this channel.", "Use an instructed channel, or ask the customer to name this one.")
+        }
+        R::RecipientNotNamed => {
+            ("The instruction does not name this recipient.", "Ask the customer to name the recipient: legal entity, country and role.")
+        }
         R::RecipientOutsideResidency => (
             "The recipient is in a country outside what the agreement allows.",
             "The customer's own written instruction must name the country and the ground of the transfer.",
@@ -69,7 +85,11 @@ pub const fn advice(code: ReasonCode) -> (&'static str, &'static str) {
         R::PermitExpired => ("The permit has expired.", "Ask for a new permit."),
         R::PermitRedeemed => ("The permit was redeemed before.", "A permit serves once. Ask for a new one."),
         R::PermitAborted => ("The export was aborted.", "Ask for a new permit."),
-        R::PermitBorrowed => ("The permit was issued to another platform.", "A permit serves the platform it was issued to. This attempt is recorded."),
-        R::PermitAltered => ("The permit is not the one that was issued for this export.", "Present the permit unchanged. This attempt is recorded."),
+        R::PermitBorrowed => {
+            ("The permit was issued to another platform.", "A permit serves the platform it was issued to. This attempt is recorded.")
+        }
+        R::PermitAltered => {
+            ("The permit is not the one that was issued for this export.", "Present the permit unchanged. This attempt is recorded.")
+        }
     }
 }

@@ -101,7 +101,13 @@ fn test<'a>(context: &Context<'a>, version: InstructionRef, instruction: &Instru
     Tested { version, facts, reasons, covers_subjects, shares_purpose }
 }
 
-fn states(context: &Context<'_>, version: InstructionRef, instruction: &InstructionFacts, facts: &VersionFacts, codes: &mut Vec<ReasonCode>) {
+fn states(
+    context: &Context<'_>,
+    version: InstructionRef,
+    instruction: &InstructionFacts,
+    facts: &VersionFacts,
+    codes: &mut Vec<ReasonCode>,
+) {
     let now = context.now;
     if instruction.revoked {
         codes.push(ReasonCode::InstructionRevoked);
@@ -130,7 +136,8 @@ fn recipient(context: &Context<'_>, facts: &VersionFacts, codes: &mut Vec<Reason
         return;
     }
     let Some(agreement) = context.agreement else { return };
-    if !asked.country.is_country() || resident(agreement, context.facts.registry, &asked.country, context.now.date_in(agreement.terms.zone)) {
+    if !asked.country.is_country() || resident(agreement, context.facts.registry, &asked.country, context.now.date_in(agreement.terms.zone))
+    {
         return;
     }
     let grounds: Vec<_> = named.iter().filter_map(|r| r.transfer_ground.as_ref()).collect();

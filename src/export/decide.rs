@@ -9,8 +9,8 @@ use chrono::NaiveDate;
 use super::candidate;
 use crate::base::{AgreementId, Code, Digest, Error, ExportId, Instant, InstructionKind, Overlap, Result, Selector};
 use crate::evidence::{
-    AgreementFacts, Cause, ExportFacts, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict, SuspendedBy,
-    VersionFacts,
+    AgreementFacts, Cause, ExportFacts, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict,
+    SuspendedBy, VersionFacts,
 };
 
 /// How long an answer may be repeated, and the longest life of a permit, in milliseconds.
@@ -314,9 +314,7 @@ fn agreement_covers(
 pub(super) fn resident(agreement: &AgreementFacts, registry: &RegistryFacts, country: &Code, day: NaiveDate) -> bool {
     match &agreement.terms.residency {
         Residency::EeaOnly(_) => registry.in_eea(country, day),
-        Residency::Countries(list) => {
-            list.contains(country) || (list.contains(&Code::fixed("EEA")) && registry.in_eea(country, day))
-        }
+        Residency::Countries(list) => list.contains(country) || (list.contains(&Code::fixed("EEA")) && registry.in_eea(country, day)),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Selector, Volume, random32, to_value};
 use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::evidence::{
-    Applied, DecisionRecord, Event, ExportFacts, ExportRequest, Facts, GateKey, GrantRecord, NewEntry, Outcome, RULES, Receipt, RegistryFacts,
-    StoredEntry, answered, append, apply, finish, head_of,
+    Applied, DecisionRecord, Event, ExportFacts, ExportRequest, Facts, GateKey, GrantRecord, NewEntry, Outcome, RULES, Receipt,
+    RegistryFacts, StoredEntry, answered, append, apply, finish, head_of,
 };
 use crate::identity::PlatformCaller;
 
@@ -142,7 +142,14 @@ impl Batch {
     }
 
     /// Appends the entry and takes it into the facts, as replay will.
-    async fn append(&mut self, asked: &Asked, object: impl std::fmt::Display, event: Event, subjects: Option<&[Selector]>, first: bool) -> Result<Receipt> {
+    async fn append(
+        &mut self,
+        asked: &Asked,
+        object: impl std::fmt::Display,
+        event: Event,
+        subjects: Option<&[Selector]>,
+        first: bool,
+    ) -> Result<Receipt> {
         let key = GateKey { platform: asked.caller.platform.clone(), route: asked.ask.route(), hashes: first.then_some(asked.hashes) };
         let mut entry = NewEntry::new(self.customer, object, &asked.caller.actor(), event).at_gate(key);
         entry.subjects = subjects.map(<[Selector]>::to_vec);
@@ -195,7 +202,13 @@ impl Batch {
     }
 
     /// `first`: the entry that answered this key before.
-    async fn redemption(&mut self, asked: &Asked, id: ExportId, presented: Option<&PermitClaims>, first: Option<&StoredEntry>) -> Result<Answer> {
+    async fn redemption(
+        &mut self,
+        asked: &Asked,
+        id: ExportId,
+        presented: Option<&PermitClaims>,
+        first: Option<&StoredEntry>,
+    ) -> Result<Answer> {
         let export = self.facts.exports.get(&id).cloned().ok_or(Error::NotFound)?;
         let intact = presented == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
         let mut request = export.request.clone();
@@ -270,7 +283,13 @@ impl Batch {
         }
     }
 
-    async fn permit_again(&mut self, asked: &Asked, request: &ExportRequest, granted: &GrantRecord, stored: &StoredEntry) -> Result<Answer> {
+    async fn permit_again(
+        &mut self,
+        asked: &Asked,
+        request: &ExportRequest,
+        granted: &GrantRecord,
+        stored: &StoredEntry,
+    ) -> Result<Answer> {
         let considered = decide_again(granted.export, stored.at, request, self.view(), self.tx.now());
         match considered.decision {
             Decision::Allow(grant) => {

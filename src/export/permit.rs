@@ -7,7 +7,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
 use super::decide::Grant;
-use crate::base::{AgreementId, Code, CustomerId, Digest, Error, ExportId, InstructionId, Recipient, Result, Selector, Volume, canonical, sha256};
+use crate::base::{
+    AgreementId, Code, CustomerId, Digest, Error, ExportId, InstructionId, Recipient, Result, Selector, Volume, canonical, sha256,
+};
 use crate::evidence::{ExportRequest, GrantRecord, Receipt};
 
 /// The only `typ` of a permit.
@@ -119,7 +121,14 @@ pub fn selectors_hash(salt: &Digest, selectors: &[Selector]) -> Digest {
 
 /// The claims of a permit for this grant. The one function that makes them.
 #[must_use]
-pub fn claims(grant: &Grant, record: &GrantRecord, issuer: &str, customer: CustomerId, request: &ExportRequest, place: &Receipt) -> PermitClaims {
+pub fn claims(
+    grant: &Grant,
+    record: &GrantRecord,
+    issuer: &str,
+    customer: CustomerId,
+    request: &ExportRequest,
+    place: &Receipt,
+) -> PermitClaims {
     let salt = record.selectors_salt;
     let (agreement, agreement_version) = grant.agreement();
     PermitClaims {
@@ -143,19 +152,9 @@ pub fn claims(grant: &Grant, record: &GrantRecord, issuer: &str, customer: Custo
             recipient: request.recipient.clone(),
         },
         volume: request.volume,
-        selectors: HashedSelectors {
-            count: request.subjects.len() as u64,
-            salt,
-            sha256: selectors_hash(&salt, &request.subjects),
-        },
+        selectors: HashedSelectors { count: request.subjects.len() as u64, salt, sha256: selectors_hash(&salt, &request.subjects) },
         except: grant.except().to_vec(),
-        log: LogPlace {
-            origin: place.origin.clone(),
-            index: place.index,
-            leaf_hash: place.leaf_hash,
-            size: place.size,
-            root: place.root,
-        },
+        log: LogPlace { origin: place.origin.clone(), index: place.index, leaf_hash: place.leaf_hash, size: place.size, root: place.root },
     }
 }
 

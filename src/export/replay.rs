@@ -68,12 +68,21 @@ fn differs(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>
         }
         _ => true,
     };
-    let same = outcome == record.outcome && cited && considered.candidates == record.candidates && considered.subject_verdict == record.subject_verdict;
+    let same = outcome == record.outcome
+        && cited
+        && considered.candidates == record.candidates
+        && considered.subject_verdict == record.subject_verdict;
     (!same).then(|| format!("recorded {record:?}, decided again {considered:?}"))
 }
 
 /// `None` when the inputs are not there any more: that is for a verifier to report, not a difference.
-fn decide_once_more(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>, view: View<'_>, first: Option<&StoredEntry>) -> Option<Considered> {
+fn decide_once_more(
+    event: &Event,
+    record: &DecisionRecord,
+    subjects: Option<&[Selector]>,
+    view: View<'_>,
+    first: Option<&StoredEntry>,
+) -> Option<Considered> {
     let first_at: Option<Instant> = first.map(|e| e.at);
     let mut request = record.request.clone();
     match event {

@@ -236,8 +236,14 @@ mod tests {
         assert_eq!(read(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(read(&["bearer abc"]).as_deref(), Some("abc"));
         let refused: [&[&str]; 8] = [
-            &[], &["abc"], &["Bearer"], &["Bearer "], &["Basic abc"], &["Bearer a b"],
-            &["Bearer abc", "Bearer abc"], &["Bearer abc", "Basic xyz"],
+            &[],
+            &["abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic abc"],
+            &["Bearer a b"],
+            &["Bearer abc", "Bearer abc"],
+            &["Bearer abc", "Basic xyz"],
         ];
         for values in refused {
             assert_eq!(read(values), None, "{values:?}");

@@ -104,8 +104,12 @@ mod tests {
             assert!(read(&[kind], "{}").await.is_ok(), "{kind}");
         }
         let refused: [&[&str]; 6] = [
-            &[], &["text/plain"], &["application/jsonx"], &["application/json; charset=latin1"],
-            &["application/problem+json"], &["application/json", "application/json"],
+            &[],
+            &["text/plain"],
+            &["application/jsonx"],
+            &["application/json; charset=latin1"],
+            &["application/problem+json"],
+            &["application/json", "application/json"],
         ];
         for kind in refused {
             assert!(matches!(read(kind, "{}").await, Err(Error::UnsupportedMediaType(_))), "{kind:?}");

@@ -164,9 +164,8 @@ mod tests {
         assert_eq!(answer.status, 201);
         // A body without a declared length is counted.
         let chunks = futures_util::stream::iter((0..17).map(|_| std::io::Result::Ok(vec![b' '; 1024 * 64])));
-        let request = Request::post("/api/v1/things")
-            .header("authorization", "Bearer admin-session")
-            .header("content-type", "application/json");
+        let request =
+            Request::post("/api/v1/things").header("authorization", "Bearer admin-session").header("content-type", "application/json");
         let answer = client.send(request.body(Body::from_stream(chunks)).unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.body["type"].as_str()), (413, Some("/docs/problems/body-too-large")));
     }

@@ -13,11 +13,7 @@ use super::{Host, Json};
 
 /// The router of the second listener: `/livez`, `/readyz`, `/metrics`.
 pub fn health<S: Host>(host: S) -> Router {
-    Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready::<S>))
-        .route("/metrics", get(metrics::<S>))
-        .with_state(host)
+    Router::new().route("/livez", get(live)).route("/readyz", get(ready::<S>)).route("/metrics", get(metrics::<S>)).with_state(host)
 }
 
 /// Alive means that the runtime turns; a database that is away is no reason to restart.

@@ -20,12 +20,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`crate::base::Error::Unauthenticated`] for a token that is unknown, expired, revoked or of
     /// another surface; [`crate::base::Error::TooMany`] to slow a guesser down.
-    fn authenticate(
-        &self,
-        surface: Surface,
-        token: &str,
-        client: ClientAddress,
-    ) -> impl Future<Output = Result<Identified>> + Send;
+    fn authenticate(&self, surface: Surface, token: &str, client: ClientAddress) -> impl Future<Output = Result<Identified>> + Send;
 
     /// Says whether this process can serve: the database answers, the permit's key is there.
     ///

@@ -9,10 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -105,11 +103,7 @@ impl Seen {
             tracing::warn!(request_id, route, status = status.as_u16(), "a request ended after its deadline");
             return;
         }
-        let labels = [
-            ("route", route.to_owned()),
-            ("method", self.method.to_owned()),
-            ("status", status.as_str().to_owned()),
-        ];
+        let labels = [("route", route.to_owned()), ("method", self.method.to_owned()), ("status", status.as_str().to_owned())];
         metrics::counter!("http_requests_total", &labels).increment(1);
         metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed.as_secs_f64());
         tracing::info!(
@@ -160,8 +154,7 @@ mod tests {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
         fn requests(&self) -> Vec<serde_json::Value> {
-            let lines: Vec<serde_json::Value> =
-                self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let lines: Vec<serde_json::Value> = self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             lines.into_iter().filter(|line| line["fields"]["message"] == "request").collect()
         }
     }

@@ -46,9 +46,7 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags] = parts.as_slice() else { return None };
-    let hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let named = |text: &str| text.bytes().any(|b| b != b'0');
     let valid = *version == "00" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && named(trace) && named(parent);
     valid.then(|| (*trace).to_owned())

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::Method;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem, Paths};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    Components, Content, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
-};
+use utoipa::openapi::{Components, Content, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::catalogue::PROBLEMS;
@@ -123,10 +121,7 @@ fn responses() -> BTreeMap<String, RefOr<Response>> {
         let same = PROBLEMS.iter().filter(|other| other.status == problem.status);
         let kinds: Vec<_> = same.map(|other| format!("[{}](/docs/problems/{})", other.title, other.slug)).collect();
         let content = Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
-        let response = ResponseBuilder::new()
-            .description(kinds.join(", "))
-            .content("application/problem+json", content)
-            .build();
+        let response = ResponseBuilder::new().description(kinds.join(", ")).content("application/problem+json", content).build();
         responses.insert(problem.status.to_string(), RefOr::T(response));
     }
     responses
@@ -194,8 +189,7 @@ mod tests {
 
     #[test]
     fn the_document_has_every_route_of_the_table_and_no_other() {
-        let written: BTreeSet<_> =
-            table().iter().map(|route| (route.path.clone(), route.method.as_str().to_lowercase())).collect();
+        let written: BTreeSet<_> = table().iter().map(|route| (route.path.clone(), route.method.as_str().to_lowercase())).collect();
         let document = document();
         let mut documented = BTreeSet::new();
         for (path, item) in document["paths"].as_object().unwrap() {

@@ -189,13 +189,7 @@ mod tests {
         let found: Vec<_> = found.iter().map(|(name, code)| (name.as_str(), *code)).collect();
         assert_eq!(
             found,
-            [
-                ("count", "value"),
-                ("size", "required"),
-                ("limit", "range"),
-                ("cursor", "cursor"),
-                ("stray", "unknown_parameter")
-            ]
+            [("count", "value"), ("size", "required"), ("limit", "range"), ("cursor", "cursor"), ("stray", "unknown_parameter")]
         );
     }
 

@@ -21,7 +21,9 @@ use crate::base::{Error, Result};
 /// Collects one handler for [`Route::new`]. One handler is one route: each has its own access.
 #[macro_export]
 macro_rules! http_routes {
-    ($handler:path $(,)?) => { utoipa_axum::routes!($handler) };
+    ($handler:path $(,)?) => {
+        utoipa_axum::routes!($handler)
+    };
 }
 pub use http_routes as routes;
 
@@ -90,10 +92,7 @@ impl<S: Host> Route<S> {
         };
         demand(!self.several && self.path.starts_with('/'), "is not one method of one path");
         demand(!self.operation_id.is_empty(), "has no operation id");
-        demand(
-            self.access == Access::Public || self.access.surface() == self.surface(),
-            "does not lie on the surface of its access",
-        );
+        demand(self.access == Access::Public || self.access.surface() == self.surface(), "does not lie on the surface of its access");
         let is_open = matches!(self.access, Access::Public | Access::Gate);
         demand(is_open || !self.access.roles().is_empty(), "lists no role");
         let declared: BTreeSet<String> = names(&self.operation, &ParameterIn::Path).into_iter().collect();
@@ -180,10 +179,7 @@ pub fn router<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
         let handler = route.handler.route_layer(from_fn_with_state(guard, guard::pass::<S>));
         router = router.route(&route.path, handler);
     }
-    Ok(router
-        .layer(Extension(document))
-        .layer(from_fn_with_state(host.clone(), layers::envelope::<S>))
-        .with_state(host))
+    Ok(router.layer(Extension(document)).layer(from_fn_with_state(host.clone(), layers::envelope::<S>)).with_state(host))
 }
 
 #[cfg(test)]

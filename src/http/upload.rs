@@ -98,13 +98,9 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_are_counted_as_they_come() {
-        for (limit, most, expected) in [
-            (40, usize::MAX, Ok(40)),
-            (39, usize::MAX, Err(39)),
-            (40, 40, Ok(40)),
-            (40, 39, Err(39)),
-            (usize::MAX, 5, Err(5)),
-        ] {
+        for (limit, most, expected) in
+            [(40, usize::MAX, Ok(40)), (39, usize::MAX, Err(39)), (40, 40, Ok(40)), (40, 39, Err(39)), (usize::MAX, 5, Err(5))]
+        {
             let read = Upload::of(cap(stream(), limit), most).read_all().await;
             match (read, expected) {
                 (Ok(bytes), Ok(length)) => assert_eq!(bytes.len(), length),

@@ -179,11 +179,8 @@ mod tests {
     #[test]
     fn a_session_ends_idle_or_at_its_end_or_revoked() {
         let hour = 3_600_000;
-        let times = |last, revoked: Option<i64>| SessionTimes {
-            last_used_at: at(last),
-            expires_at: at(12 * hour),
-            revoked_at: revoked.map(at),
-        };
+        let times =
+            |last, revoked: Option<i64>| SessionTimes { last_used_at: at(last), expires_at: at(12 * hour), revoked_at: revoked.map(at) };
         for (last, revoked, now, lives) in [
             (0, None, 0, true),
             (0, None, hour / 2 - 1, true),
@@ -247,12 +244,9 @@ mod tests {
     #[test]
     fn a_last_day_is_demanded_of_an_auditor_and_never_past() {
         let day = |day| NaiveDate::from_ymd_opt(2026, 9, day).unwrap();
-        for (is_auditor, until, good) in [
-            (true, None, false),
-            (true, Some(day(10)), true),
-            (false, None, true),
-            (false, Some(day(9)), false),
-        ] {
+        for (is_auditor, until, good) in
+            [(true, None, false), (true, Some(day(10)), true), (false, None, true), (false, Some(day(9)), false)]
+        {
             let mut faults = Faults::default();
             membership_until(is_auditor, until, day(10), &mut faults);
             assert_eq!(faults.is_empty(), good, "{is_auditor} {until:?}");

@@ -18,7 +18,8 @@ pub(super) async fn tell_people(tx: &mut WriteTx, customer: CustomerId, actor: M
     addresses.dedup();
     for address in addresses {
         let subject = "People and authority at your institution have changed";
-        let message = NewMessage { customer: customer.into(), purpose: "people_changed", subject_id: about, address, subject, body: body.clone() };
+        let message =
+            NewMessage { customer: customer.into(), purpose: "people_changed", subject_id: about, address, subject, body: body.clone() };
         enqueue(tx, message).await?;
     }
     Ok(())
@@ -31,7 +32,8 @@ pub(super) async fn invite(tx: &mut WriteTx, log: LogId, invitee: Invitee, addre
     let body = format!(
         "You have been invited to Mandate.\n\nSet your password by sending this token, with a password of at least 12 characters, to {route}:\n\n{text}\n\nThe token can be used once, until {expires_at}.\n"
     );
-    let message = NewMessage { customer: log, purpose: "invitation", subject_id: about, address, subject: "Your invitation to Mandate", body };
+    let message =
+        NewMessage { customer: log, purpose: "invitation", subject_id: about, address, subject: "Your invitation to Mandate", body };
     enqueue(tx, message).await?;
     Ok(())
 }

@@ -213,7 +213,8 @@ mod tests {
             .into(),
             ..RegistryFacts::default()
         };
-        let archive = Recipient { legal_entity: "Archive".parse().unwrap(), country: code("NO"), role: code("archive"), transfer_ground: None };
+        let archive =
+            Recipient { legal_entity: "Archive".parse().unwrap(), country: code("NO"), role: code("archive"), transfer_ground: None };
         let known = Known {
             registry: &registry,
             units: &["S03".parse().unwrap()].into(),
@@ -252,27 +253,36 @@ mod tests {
             (restriction, vec![]),
             (processing, vec![]),
             (json!({"kind": "deletion"}), vec![("/kind", "not_available")]),
-            (json!({"kind": "restriction"}), vec![
-                ("/channels", "not_applicable"),
-                ("/purposes", "not_applicable"),
-                ("/data_categories", "not_applicable"),
-                ("/recipients", "not_applicable"),
-            ]),
-            (json!({"kind": "processing", "once": true, "volume": {"total": {"rows": 1}}}), vec![
-                ("/channels", "not_applicable"),
-                ("/recipients", "not_applicable"),
-                ("/volume", "not_applicable"),
-                ("/once", "not_applicable"),
-                ("/volume/total", "standing_only"),
-            ]),
-            (json!({"platforms": [], "channels": null, "purposes": [], "data_categories": null, "subjects": [], "recipients": null}), vec![
-                ("/platforms", "empty"),
-                ("/channels", "empty"),
-                ("/purposes", "empty"),
-                ("/data_categories", "empty"),
-                ("/subjects", "empty"),
-                ("/recipients", "empty"),
-            ]),
+            (
+                json!({"kind": "restriction"}),
+                vec![
+                    ("/channels", "not_applicable"),
+                    ("/purposes", "not_applicable"),
+                    ("/data_categories", "not_applicable"),
+                    ("/recipients", "not_applicable"),
+                ],
+            ),
+            (
+                json!({"kind": "processing", "once": true, "volume": {"total": {"rows": 1}}}),
+                vec![
+                    ("/channels", "not_applicable"),
+                    ("/recipients", "not_applicable"),
+                    ("/volume", "not_applicable"),
+                    ("/once", "not_applicable"),
+                    ("/volume/total", "standing_only"),
+                ],
+            ),
+            (
+                json!({"platforms": [], "channels": null, "purposes": [], "data_categories": null, "subjects": [], "recipients": null}),
+                vec![
+                    ("/platforms", "empty"),
+                    ("/channels", "empty"),
+                    ("/purposes", "empty"),
+                    ("/data_categories", "empty"),
+                    ("/subjects", "empty"),
+                    ("/recipients", "empty"),
+                ],
+            ),
         ] {
             let listed = found(&with(&members));
             let listed: Vec<_> = listed.iter().map(|(at, code)| (at.as_str(), *code)).collect();
@@ -287,14 +297,27 @@ mod tests {
         for (members, faults) in [
             (json!({"platforms": ["moodle"], "channels": ["x"]}), vec![("/platforms/0", "unknown_code"), ("/channels/0", "unknown_code")]),
             (json!({"channels": ["archive-dump"]}), vec![("/channels/0", "channel_of_another_platform")]),
-            (json!({"purposes": ["archiving", "sale", "archiving"]}), vec![("/purposes/1", "purpose_prohibited"), ("/purposes/2", "duplicate")]),
+            (
+                json!({"purposes": ["archiving", "sale", "archiving"]}),
+                vec![("/purposes/1", "purpose_prohibited"), ("/purposes/2", "duplicate")],
+            ),
             (json!({"data_categories": ["shoe-size"]}), vec![("/data_categories/0", "unknown_code")]),
-            (json!({"subjects": [{"kind": "unit", "unit": "S99"}, {"kind": "whole"}, {"kind": "whole"}]}),
-                vec![("/subjects/2", "duplicate"), ("/subjects/0/unit", "unknown_unit")]),
-            (json!({"recipients": [ARCHIVE, stranger, us, ARCHIVE]}),
-                vec![("/recipients/1", "unknown_recipient"), ("/recipients/2/country", "unknown_code"), ("/recipients/3", "duplicate")]),
-            (json!({"once": true, "volume": {"per_export": {"rows": 5}, "per_day": {"rows": 5}}}), vec![("/volume/per_day", "standing_only")]),
-            (json!({"valid_from_at": "2027-01-02T00:00:00Z", "valid_until_at": "2027-01-01T00:00:00Z"}), vec![("/valid_until_at", "order")]),
+            (
+                json!({"subjects": [{"kind": "unit", "unit": "S99"}, {"kind": "whole"}, {"kind": "whole"}]}),
+                vec![("/subjects/2", "duplicate"), ("/subjects/0/unit", "unknown_unit")],
+            ),
+            (
+                json!({"recipients": [ARCHIVE, stranger, us, ARCHIVE]}),
+                vec![("/recipients/1", "unknown_recipient"), ("/recipients/2/country", "unknown_code"), ("/recipients/3", "duplicate")],
+            ),
+            (
+                json!({"once": true, "volume": {"per_export": {"rows": 5}, "per_day": {"rows": 5}}}),
+                vec![("/volume/per_day", "standing_only")],
+            ),
+            (
+                json!({"valid_from_at": "2027-01-02T00:00:00Z", "valid_until_at": "2027-01-01T00:00:00Z"}),
+                vec![("/valid_until_at", "order")],
+            ),
             (json!({"valid_until_at": "2026-11-24T08:00:00Z"}), vec![("/valid_until_at", "past")]),
             (json!({"text": null}), vec![("/text", "required")]),
             (json!({"text": null, "document": "doc_0190a0b0c0d0700080000123456789ab"}), vec![("/document", "unknown_document")]),

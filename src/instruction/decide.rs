@@ -243,7 +243,11 @@ fn covered(asked: &Selector, wide: &BTreeSet<&Selector>, references: &BTreeSet<&
         }
         _ => false,
     };
-    wide.contains(&Selector::Whole) || by_unit || by_group || wide.contains(asked) || reference(asked).is_some_and(|r| references.contains(r))
+    wide.contains(&Selector::Whole)
+        || by_unit
+        || by_group
+        || wide.contains(asked)
+        || reference(asked).is_some_and(|r| references.contains(r))
 }
 
 #[cfg(test)]

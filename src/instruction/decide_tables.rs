@@ -175,15 +175,25 @@ fn a_signature_needs_the_draft_that_was_seen_and_time_left() {
 #[test]
 fn while_a_version_is_contested_only_a_narrower_one_can_be_signed() {
     let now = at("06-01");
-    let volume = |rows| crate::base::VolumeLimits { per_export: Some(Volume { rows: Some(rows), ..Volume::default() }), ..Default::default() };
+    let volume =
+        |rows| crate::base::VolumeLimits { per_export: Some(Volume { rows: Some(rows), ..Volume::default() }), ..Default::default() };
     let one = Scope { data_categories: [crate::base::Code::fixed("identity")].into(), ..scope() };
-    let pupil = |unit: Option<&str>| Selector::Subject { reference: "p1".parse().unwrap(), unit: unit.map(|u| u.parse().unwrap()), groups: [].into() };
+    let pupil = |unit: Option<&str>| Selector::Subject {
+        reference: "p1".parse().unwrap(),
+        unit: unit.map(|u| u.parse().unwrap()),
+        groups: [].into(),
+    };
     for (name, scope, subjects, narrower) in [
         ("the same", scope(), vec![unit("S03")], false),
         ("a later start", Scope { valid_from_at: Some(at("07-01")), ..scope() }, vec![unit("S03")], false),
         ("fewer categories", one.clone(), vec![unit("S03")], true),
         ("fewer categories, more subjects", one.clone(), vec![Selector::Whole], false),
-        ("fewer categories, another purpose", Scope { purposes: [crate::base::Code::fixed("support")].into(), ..one }, vec![unit("S03")], false),
+        (
+            "fewer categories, another purpose",
+            Scope { purposes: [crate::base::Code::fixed("support")].into(), ..one },
+            vec![unit("S03")],
+            false,
+        ),
         ("one pupil of the unit", scope(), vec![pupil(Some("S03"))], true),
         ("one pupil of no unit", scope(), vec![pupil(None)], false),
         ("an end", Scope { valid_until_at: Some(at("07-01")), ..scope() }, vec![unit("S03")], true),
@@ -216,7 +226,9 @@ fn a_contest_is_confirmed_once_while_its_version_stands() {
 #[test]
 fn authority_for_the_kind_is_enough_to_stop_once_it_has_begun() {
     let held = [Authority { kind: AuthorityKind::Export, units: Some(["S03".parse().unwrap()].into()), begins_at: at("03-01") }];
-    for (kind, now, may) in [(AuthorityKind::Export, "03-01", true), (AuthorityKind::Export, "02-01", false), (AuthorityKind::Deletion, "03-01", false)] {
+    for (kind, now, may) in
+        [(AuthorityKind::Export, "03-01", true), (AuthorityKind::Export, "02-01", false), (AuthorityKind::Deletion, "03-01", false)]
+    {
         assert_eq!(may_stop(&held, kind, at(now)), may, "{kind} {now}");
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use crate::base::{
-    Code, ContestId, CustomerId, Decode, Digest, DocumentId, Faults, Instant, InstructionId, InstructionKind, MembershipId, Note, Pointer, Recipient,
-    RecipientId, Scope, Selector, VolumeLimits, canonical, sha256,
+    Code, ContestId, CustomerId, Decode, Digest, DocumentId, Faults, Instant, InstructionId, InstructionKind, MembershipId, Note, Pointer,
+    Recipient, RecipientId, Scope, Selector, VolumeLimits, canonical, sha256,
 };
 
 /// The most characters of a typed text.

@@ -126,7 +126,11 @@ mod tests {
             "valid_from_at": null, "valid_until_at": "2027-01-01T00:00:00Z",
         }))
         .unwrap();
-        let subject = Selector::Subject { reference: "p1".parse().unwrap(), unit: Some("S03".parse().unwrap()), groups: ["7B".parse().unwrap()].into() };
+        let subject = Selector::Subject {
+            reference: "p1".parse().unwrap(),
+            unit: Some("S03".parse().unwrap()),
+            groups: ["7B".parse().unwrap()].into(),
+        };
         let signed = Signed {
             customer: "cus_0190a0b0c0d0700080000123456789ab".parse().unwrap(),
             instruction: "ins_0190a0b0c0d0700080000123456789ab".parse().unwrap(),

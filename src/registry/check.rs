@@ -22,7 +22,11 @@ pub fn known_purposes(faults: &mut Faults, known: &RegistryFacts, at: &Pointer, 
         faults.add(at, UNKNOWN, "has a code that is not in the list of purposes");
     }
     if purposes.iter().any(|purpose| known.purposes.get(purpose) == Some(&true)) {
-        faults.add(at, "purpose_prohibited", "has a purpose that can never be instructed: sale, advertising, own profiling, own product training");
+        faults.add(
+            at,
+            "purpose_prohibited",
+            "has a purpose that can never be instructed: sale, advertising, own profiling, own product training",
+        );
     }
 }
 

@@ -9,7 +9,7 @@ mod reference;
 mod store;
 
 pub use api::{PlatformSuspensionView, PlatformView, SuspensionState, routes};
-pub use check::{known_countries, known_platform, known_purposes, known_scope, known_categories};
+pub use check::{known_categories, known_countries, known_platform, known_purposes, known_scope};
 pub use decide::{Proposal, ReleaseStep, decide_release};
 pub use reference::load_reference;
 pub use store::{codes, platform_log, register_platform};

@@ -140,9 +140,13 @@ mod tests {
         assert_eq!(special, ["ethnicity", "health", "religion"]);
         assert_eq!((facts.purposes.len(), facts.data_categories.len(), facts.channels.len(), facts.eea.len()), (14, 18, 8, 31));
         let day = |text: &str| text.parse().unwrap();
-        for (country, on, member) in
-            [("GB", "2020-12-31", true), ("GB", "2021-01-01", false), ("NO", "2026-11-24", true), ("CH", "2026-11-24", false), ("HR", "2013-06-30", false)]
-        {
+        for (country, on, member) in [
+            ("GB", "2020-12-31", true),
+            ("GB", "2021-01-01", false),
+            ("NO", "2026-11-24", true),
+            ("CH", "2026-11-24", false),
+            ("HR", "2013-06-30", false),
+        ] {
             assert_eq!(facts.in_eea(&Code::fixed(country), day(on)), member, "{country} {on}");
         }
     }

@@ -17,10 +17,15 @@ pub(super) async fn insert_purposes(conn: &mut PgConnection, rows: &[Purpose]) -
     let codes: Vec<String> = rows.iter().map(|row| row.code.to_string()).collect();
     let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
     let rules: Vec<String> = rows.iter().map(|row| row.rule.clone()).collect();
-    sqlx::query!("INSERT INTO purpose (code, name, rule) SELECT * FROM UNNEST ($1::text[], $2::text[], $3::text[])", &codes, &names, &rules)
-        .execute(conn)
-        .await
-        .map_err(conflict_on("purpose_pkey", "already_loaded", LOADED))?;
+    sqlx::query!(
+        "INSERT INTO purpose (code, name, rule) SELECT * FROM UNNEST ($1::text[], $2::text[], $3::text[])",
+        &codes,
+        &names,
+        &rules
+    )
+    .execute(conn)
+    .await
+    .map_err(conflict_on("purpose_pkey", "already_loaded", LOADED))?;
     Ok(())
 }
 

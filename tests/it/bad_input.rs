@@ -42,7 +42,9 @@ async fn bytes_that_are_not_one_json_value_are_400_with_the_first_fault() {
         }
         let answer = raw(&platform, "/gate/v1/exports", vec![b' '; 1_100_000]).await;
         problem(&answer, 413, "body-too-large");
-        let answer = platform.raw(Method::POST, "/gate/v1/exports", &[("content-type", "text/plain"), ("idempotency-key", "x")], b"{}".to_vec()).await;
+        let answer = platform
+            .raw(Method::POST, "/gate/v1/exports", &[("content-type", "text/plain"), ("idempotency-key", "x")], b"{}".to_vec())
+            .await;
         problem(&answer, 415, "unsupported-media-type");
         problem(&platform.get("/gate/v1/exports?x=1").await, 405, "method-not-allowed");
         problem(&platform.get("/gate/v2/exports").await, 404, "not-found");
@@ -54,8 +56,11 @@ async fn bytes_that_are_not_one_json_value_are_400_with_the_first_fault() {
 async fn shape_and_values_are_422_with_all_faults_at_once() {
     run(async |h: &Harness| {
         let platform = h.platform("itslearning");
-        let spoilt = with(export(), json!({"platform": 7, "subjects": [{"kind": "unit"}, {"kind": "tribe"}, {"kind": "whole", "ref": "x"}],
-            "requested_by": {"kind": "ghost", "ref": ""}, "volume": {"rows": -1}, "surprise": true, "recipient": {"country": "NO"}}));
+        let spoilt = with(
+            export(),
+            json!({"platform": 7, "subjects": [{"kind": "unit"}, {"kind": "tribe"}, {"kind": "whole", "ref": "x"}],
+            "requested_by": {"kind": "ghost", "ref": ""}, "volume": {"rows": -1}, "surprise": true, "recipient": {"country": "NO"}}),
+        );
         let answer = raw(&platform, "/gate/v1/exports", spoilt.to_string()).await;
         problem(&answer, 422, "invalid-body");
         let faults: Vec<(String, String)> = answer.faults();
@@ -88,9 +93,12 @@ async fn unknown_codes_and_prohibited_purposes_are_faults_of_an_instruction() {
     run(async |h: &Harness| {
         let kari = h.person(KARI).await;
         let before = size(&kari).await;
-        let spoilt = with(instruction(), json!({"platforms": ["itslearning", "moodle"], "purposes": ["sale", "fun"], "channels": ["migration"],
+        let spoilt = with(
+            instruction(),
+            json!({"platforms": ["itslearning", "moodle"], "purposes": ["sale", "fun"], "channels": ["migration"],
             "data_categories": ["shoe-size"], "subjects": [{"kind": "unit", "unit": "S99"}],
-            "recipients": [{"legal_entity": "X", "country": "ZZ", "role": "vendor"}]}));
+            "recipients": [{"legal_entity": "X", "country": "ZZ", "role": "vendor"}]}),
+        );
         let answer = kari.post("/api/v1/instructions", &spoilt).await;
         problem(&answer, 422, "invalid-body");
         let codes: Vec<String> = answer.faults().into_iter().map(|(_, code)| code).collect();
@@ -121,9 +129,11 @@ async fn a_signature_needs_authority_for_the_kind_and_every_unit_and_a_step_up()
         let maja = h.person(MAJA).await;
         let hers = h.drafted(&maja, &s03).await;
         h.sign(&maja, &hers, 1).await.expect(201);
-        let wide = h.drafted(&maja, &with(s03, json!({"subjects": [{"kind": "unit", "unit": "S03"}, {"kind": "subject", "ref": "p-1"}]}))).await;
+        let wide =
+            h.drafted(&maja, &with(s03, json!({"subjects": [{"kind": "unit", "unit": "S03"}, {"kind": "subject", "ref": "p-1"}]}))).await;
         problem(&h.sign(&maja, &wide, 1).await, 403, "forbidden");
-        let restriction = json!({"kind": "restriction", "platforms": ["itslearning"], "subjects": [{"kind": "unit", "unit": "S03"}], "text": "x"});
+        let restriction =
+            json!({"kind": "restriction", "platforms": ["itslearning"], "subjects": [{"kind": "unit", "unit": "S03"}], "text": "x"});
         let restriction = h.drafted(&maja, &restriction).await;
         problem(&h.sign(&maja, &restriction, 1).await, 403, "forbidden");
         // A step-up holds for five minutes.

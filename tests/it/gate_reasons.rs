@@ -57,7 +57,10 @@ async fn a_request_that_differs_in_one_thing_is_refused_for_that_thing() {
             ("special_category_not_named", json!({"data_categories": ["identity", "health"]})),
             ("subjects_out_of_scope", json!({"subjects": [{"kind": "unit", "unit": "S04"}]})),
             ("channel_not_instructed", json!({"channel": "ims-es"})),
-            ("recipient_not_named", json!({"recipient": {"legal_entity": "Nordvik arkivtjeneste IKS", "country": "NO", "role": "archive"}})),
+            (
+                "recipient_not_named",
+                json!({"recipient": {"legal_entity": "Nordvik arkivtjeneste IKS", "country": "NO", "role": "archive"}}),
+            ),
             ("volume_exceeds_instruction", json!({"volume": {"rows": 101}})),
             ("volume_exceeds_instruction", json!({"volume": {"files": 1}})),
             ("sub_processor_not_authorised", recipient("NO", json!({"engagement": "eng-1"}))),
@@ -71,8 +74,15 @@ async fn a_request_that_differs_in_one_thing_is_refused_for_that_thing() {
         assert_eq!(
             answer.reasons(),
             [
-                "category_not_in_agreement", "category_not_instructed", "special_category_not_named", "subjects_out_of_scope",
-                "channel_not_instructed", "recipient_not_named", "recipient_outside_residency", "volume_exceeds_instruction", "unknown_code"
+                "category_not_in_agreement",
+                "category_not_instructed",
+                "special_category_not_named",
+                "subjects_out_of_scope",
+                "channel_not_instructed",
+                "recipient_not_named",
+                "recipient_outside_residency",
+                "volume_exceeds_instruction",
+                "unknown_code"
             ]
         );
     })
@@ -86,7 +96,8 @@ async fn agreements_decide_what_can_be_instructed_at_all() {
         // Nobody's customer.
         only(&h.ask(&platform, "a", &with(export(), json!({"customer": "site-9999-its"}))).await, "agreement_missing");
         // A customer without an agreement for this platform.
-        let fronter = with(instruction(), json!({"platforms": ["fronter", "itslearning"], "channels": ["report-archive", "organisation-api"]}));
+        let fronter =
+            with(instruction(), json!({"platforms": ["fronter", "itslearning"], "channels": ["report-archive", "organisation-api"]}));
         h.signed(&kari, &fronter).await;
         let nordvik = h.customer("Nordvik");
         let on_fronter = json!({"customer": nordvik, "platform": "fronter", "channel": "report-archive"});
@@ -192,8 +203,11 @@ async fn revoked_contested_and_superseded_instructions_permit_nothing() {
         kari.post(&format!("{path}/confirmations"), &body).await.expect(201);
         h.ask(&platform, "b", &export()).await.expect(201);
         // A new version for another purpose and recipient supersedes the first.
-        let other = with(instruction(), json!({"kind": null, "purposes": ["archiving"],
-            "recipients": [{"legal_entity": "Nordvik arkivtjeneste IKS", "country": "NO", "role": "archive"}]}));
+        let other = with(
+            instruction(),
+            json!({"kind": null, "purposes": ["archiving"],
+            "recipients": [{"legal_entity": "Nordvik arkivtjeneste IKS", "country": "NO", "role": "archive"}]}),
+        );
         kari.post(&format!("{path}/versions"), &other).await.expect(201);
         h.sign(&kari, &id, 2).await.expect(201);
         only(&h.ask(&platform, "c", &export()).await, "instruction_superseded");
@@ -239,7 +253,8 @@ async fn restricted_subjects_are_excepted_inside_a_wider_selector_and_refused_by
         let (kari, platform) = nordvik(h).await;
         h.signed(&kari, &instruction()).await;
         let pupil = json!({"kind": "subject", "ref": "p-77", "unit": "S03"});
-        let restriction = json!({"kind": "restriction", "platforms": ["itslearning"], "subjects": [pupil], "text": "Art. 18: accuracy contested."});
+        let restriction =
+            json!({"kind": "restriction", "platforms": ["itslearning"], "subjects": [pupil], "text": "Art. 18: accuracy contested."});
         h.signed(&kari, &restriction).await;
         let answer = h.ask(&platform, "a", &export()).await.expect(201);
         assert_eq!(answer.json()["except"], json!([pupil]));
@@ -271,8 +286,11 @@ async fn a_recipient_outside_the_eea_needs_the_customers_own_ground() {
         let base = json!({"purposes": ["support"], "data_categories": ["identity"], "recipients": [vendor(None)]});
         h.signed(&jurgen, &with(instruction(), base)).await;
         let ask = |ground| {
-            with(export(), json!({"customer": "site-3003-its", "purpose": "support", "data_categories": ["identity"],
-                "subjects": [{"kind": "whole"}], "recipient": vendor(ground)}))
+            with(
+                export(),
+                json!({"customer": "site-3003-its", "purpose": "support", "data_categories": ["identity"],
+                "subjects": [{"kind": "whole"}], "recipient": vendor(ground)}),
+            )
         };
         only(&h.ask(&platform, "a", &ask(None)).await, "recipient_outside_residency");
         only(&h.ask(&platform, "b", &ask(Some("SCC"))).await, "recipient_outside_residency");

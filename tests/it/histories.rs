@@ -37,11 +37,14 @@ fn some_instruction(dice: &Dice) -> Value {
     if dice.roll(5) == 0 {
         return json!({"kind": "restriction", "platforms": ["itslearning"], "subjects": subjects(dice), "text": "Art. 18."});
     }
-    let mut value = with(instruction(), json!({
-        "purposes": dice.pick(&[json!(["statutory-reporting"]), json!(["support", "statutory-reporting"]), json!(["support"])]),
-        "data_categories": dice.pick(&[json!(["identity", "enrolment"]), json!(["identity"]), json!(["identity", "enrolment", "health"])]),
-        "subjects": subjects(dice),
-    }));
+    let mut value = with(
+        instruction(),
+        json!({
+            "purposes": dice.pick(&[json!(["statutory-reporting"]), json!(["support", "statutory-reporting"]), json!(["support"])]),
+            "data_categories": dice.pick(&[json!(["identity", "enrolment"]), json!(["identity"]), json!(["identity", "enrolment", "health"])]),
+            "subjects": subjects(dice),
+        }),
+    );
     match dice.roll(4) {
         0 => value["once"] = json!(true),
         1 => value["volume"] = json!({"per_day": {"rows": 150}, "total": {"rows": 400}}),
@@ -52,13 +55,16 @@ fn some_instruction(dice: &Dice) -> Value {
 }
 
 fn some_export(dice: &Dice) -> Value {
-    with(export(), json!({
-        "purpose": dice.pick(&["statutory-reporting", "support", "sale", "nonsense"]),
-        "data_categories": dice.pick(&[json!(["identity"]), json!(["identity", "enrolment"]), json!(["identity", "health"])]),
-        "subjects": subjects(dice),
-        "volume": dice.pick(&[json!({"rows": 50}), json!({"rows": 120}), json!({})]),
-        "dry_run": dice.roll(6) == 0,
-    }))
+    with(
+        export(),
+        json!({
+            "purpose": dice.pick(&["statutory-reporting", "support", "sale", "nonsense"]),
+            "data_categories": dice.pick(&[json!(["identity"]), json!(["identity", "enrolment"]), json!(["identity", "health"])]),
+            "subjects": subjects(dice),
+            "volume": dice.pick(&[json!({"rows": 50}), json!({"rows": 120}), json!({})]),
+            "dry_run": dice.roll(6) == 0,
+        }),
+    )
 }
 
 #[derive(Default)]

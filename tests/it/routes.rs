@@ -137,7 +137,8 @@ async fn every_route_refuses_every_role_it_does_not_name() {
                     Some(status) => assert_eq!(answer.status, status, "{what}"),
                     // Negative control: who is named gets past the guard.
                     None => {
-                        let login = route.path.ends_with("/sessions") || route.path.ends_with("-acceptances") || route.path.ends_with("/step-ups");
+                        let login =
+                            route.path.ends_with("/sessions") || route.path.ends_with("-acceptances") || route.path.ends_with("/step-ups");
                         assert!(login || answer.status != 401, "{what}: {problem}");
                         assert!(!problem.ends_with("/forbidden") || role.word != "customer_admin", "{what}");
                         assert!(answer.status.as_u16() < 500, "{what}: {problem}");
@@ -203,7 +204,14 @@ async fn a_neighbours_id_and_an_absent_one_get_the_same_bytes_on_every_route() {
                 if a.status == 404 {
                     compared += 1;
                 } else {
-                    assert!([401, 403].contains(&a.status.as_u16()), "{} {} answered {} {}", route.method, route.path, a.status, instance(&a));
+                    assert!(
+                        [401, 403].contains(&a.status.as_u16()),
+                        "{} {} answered {} {}",
+                        route.method,
+                        route.path,
+                        a.status,
+                        instance(&a)
+                    );
                 }
             }
         }

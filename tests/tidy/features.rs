@@ -47,78 +47,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Authority is an entry, is told to others by mail, and holds at one customer.
     ("identity", &["customer", "delivery", "evidence"]),
     // A customer's first signatory, platforms, notices and signed papers.
-    (
-        "customer",
-        &["delivery", "document", "evidence", "identity", "registry"],
-    ),
+    ("customer", &["delivery", "document", "evidence", "identity", "registry"]),
     // One customer, one platform, one signed document; acceptance is an act of authority.
-    (
-        "agreement",
-        &[
-            "customer", "delivery", "document", "evidence", "identity", "registry",
-        ],
-    ),
+    ("agreement", &["customer", "delivery", "document", "evidence", "identity", "registry"]),
     // As an agreement; whether one is in force is asked by the gate, not here.
-    (
-        "instruction",
-        &[
-            "customer", "delivery", "document", "evidence", "identity", "registry",
-        ],
-    ),
+    ("instruction", &["customer", "delivery", "document", "evidence", "identity", "registry"]),
     // Each customer answers each engagement in the term its agreement sets.
-    (
-        "subprocessor",
-        &[
-            "agreement",
-            "customer",
-            "delivery",
-            "document",
-            "evidence",
-            "identity",
-            "registry",
-        ],
-    ),
+    ("subprocessor", &["agreement", "customer", "delivery", "document", "evidence", "identity", "registry"]),
     // The gate weighs all that was agreed, instructed and authorised.
-    (
-        "export",
-        &[
-            "agreement",
-            "customer",
-            "document",
-            "evidence",
-            "identity",
-            "instruction",
-            "registry",
-            "subprocessor",
-        ],
-    ),
+    ("export", &["agreement", "customer", "document", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // An order is an instruction, in the agreement's term, down the chain of vendors.
-    (
-        "deletion",
-        &[
-            "agreement",
-            "customer",
-            "delivery",
-            "evidence",
-            "identity",
-            "instruction",
-            "registry",
-            "subprocessor",
-        ],
-    ),
+    ("deletion", &["agreement", "customer", "delivery", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // A notice goes to each affected customer within its agreement's hours.
-    (
-        "breach",
-        &[
-            "agreement",
-            "customer",
-            "delivery",
-            "evidence",
-            "identity",
-            "registry",
-            "subprocessor",
-        ],
-    ),
+    ("breach", &["agreement", "customer", "delivery", "evidence", "identity", "registry", "subprocessor"]),
 ];
 
 /// One path from the crate's root, and where it is written.
@@ -135,10 +76,7 @@ pub fn uses_outside_the_listed_pairs(files: &[Source]) -> Vec<Offence> {
         if KNOWS_ALL.contains(&from) {
             continue;
         }
-        let allowed = MAY_USE
-            .iter()
-            .find(|(name, _)| *name == from)
-            .map_or(&[][..], |row| row.1);
+        let allowed = MAY_USE.iter().find(|(name, _)| *name == from).map_or(&[][..], |row| row.1);
         for (line, to) in features_reached(file) {
             if to != from && !allowed.contains(&to.as_str()) {
                 found.push(Offence::at(file, line, format!("`{from}` uses `{to}`")));
@@ -162,11 +100,7 @@ pub fn paths_into_another_features_files(files: &[Source]) -> Vec<Offence> {
             let is_name = inner.starts_with(char::is_uppercase) || inner == "*";
             if !is_name && (!rest.is_empty() || is_file(files, feature, inner)) {
                 let path = format!("crate::{}", reach.parts.join("::"));
-                found.push(Offence::at(
-                    file,
-                    reach.line,
-                    format!("reaches into `{path}`"),
-                ));
+                found.push(Offence::at(file, reach.line, format!("reaches into `{path}`")));
             }
         }
     }
@@ -180,11 +114,7 @@ pub fn circles_between_features(files: &[Source]) -> Vec<Offence> {
         for (line, to) in features_reached(file) {
             if to != owner(file) {
                 let place = format!("{}:{line}", file.path);
-                graph
-                    .entry(owner(file))
-                    .or_default()
-                    .entry(to)
-                    .or_insert(place);
+                graph.entry(owner(file)).or_default().entry(to).or_insert(place);
             }
         }
     }
@@ -193,10 +123,7 @@ pub fn circles_between_features(files: &[Source]) -> Vec<Offence> {
         for (to, place) in uses {
             if leads_to(&graph, to, from) {
                 let fault = format!("`{from}` uses `{to}`, which leads back to `{from}`");
-                found.push(Offence {
-                    place: place.clone(),
-                    fault,
-                });
+                found.push(Offence { place: place.clone(), fault });
             }
         }
     }
@@ -211,12 +138,7 @@ fn leads_to(graph: &BTreeMap<&str, BTreeMap<String, String>>, start: &str, goal:
             return true;
         }
         if seen.insert(here) {
-            open.extend(
-                graph
-                    .get(here)
-                    .into_iter()
-                    .flat_map(|uses| uses.keys().map(String::as_str)),
-            );
+            open.extend(graph.get(here).into_iter().flat_map(|uses| uses.keys().map(String::as_str)));
         }
     }
     false
@@ -233,9 +155,7 @@ fn owner(file: &Source) -> &str {
 fn is_file(files: &[Source], feature: &str, name: &str) -> bool {
     let file = format!("src/{feature}/{name}.rs");
     let folder = format!("src/{feature}/{name}/");
-    files
-        .iter()
-        .any(|source| source.path == file || source.path.starts_with(&folder))
+    files.iter().any(|source| source.path == file || source.path.starts_with(&folder))
 }
 
 fn features_reached(file: &Source) -> Vec<(usize, String)> {
@@ -271,10 +191,7 @@ fn reaches(file: &Source) -> Vec<Reach> {
             "crate" | "mandate" => Some(Vec::new()),
             "super" | "self" => {
                 let here = file.modules().into_iter().map(str::to_owned);
-                Some(
-                    here.chain(inline.iter().map(|(_, name)| name.clone()))
-                        .collect(),
-                )
+                Some(here.chain(inline.iter().map(|(_, name)| name.clone())).collect())
             }
             _ => None,
         };
@@ -306,10 +223,7 @@ fn path(tokens: &[Token], mut at: usize, base: &[String], found: &mut Vec<Reach>
             }
             return at + 1;
         }
-        match tokens
-            .get(at)
-            .filter(|token| token.is_word() || token.is("*"))
-        {
+        match tokens.get(at).filter(|token| token.is_word() || token.is("*")) {
             Some(token) if token.is("super") => {
                 parts.pop();
             }

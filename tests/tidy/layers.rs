@@ -33,9 +33,7 @@ fn is_pure(path: &str) -> bool {
 }
 
 fn may_name_sqlx(path: &str) -> bool {
-    ["src/db/", "src/evidence/", "src/delivery/"]
-        .iter()
-        .any(|folder| path.starts_with(folder))
+    ["src/db/", "src/evidence/", "src/delivery/"].iter().any(|folder| path.starts_with(folder))
         || path.ends_with("/store.rs")
         || path.contains("/store/")
 }
@@ -67,11 +65,7 @@ pub fn clock_or_randomness_in_pure_files(files: &[Source]) -> Vec<Offence> {
         }
         for sequence in CLOCK_AND_RANDOMNESS {
             for line in file.lines_of(sequence) {
-                found.push(Offence::at(
-                    file,
-                    line,
-                    format!("reads `{}`", sequence.concat()),
-                ));
+                found.push(Offence::at(file, line, format!("reads `{}`", sequence.concat())));
             }
         }
     }
@@ -85,9 +79,7 @@ pub fn sqlx_outside_its_places(files: &[Source]) -> Vec<Offence> {
         .filter(|file| file.path.starts_with("src/") && !may_name_sqlx(&file.path))
         .flat_map(|file| {
             let lines = file.lines_of(&["sqlx"]);
-            lines
-                .into_iter()
-                .map(|line| Offence::at(file, line, "names `sqlx`".to_owned()))
+            lines.into_iter().map(|line| Offence::at(file, line, "names `sqlx`".to_owned()))
         })
         .collect()
 }
@@ -115,20 +107,12 @@ pub fn transactions_begun_outside_db(files: &[Source]) -> Vec<Offence> {
         }
         for call in calls {
             for line in file.lines_of(call) {
-                found.push(Offence::at(
-                    file,
-                    line,
-                    format!("calls `{}`", call.concat()),
-                ));
+                found.push(Offence::at(file, line, format!("calls `{}`", call.concat())));
             }
         }
         for token in &file.tokens {
             if token.kind == Kind::Text && is_begin_statement(&token.text) {
-                found.push(Offence::at(
-                    file,
-                    token.line,
-                    format!("runs `{}`", token.text.trim()),
-                ));
+                found.push(Offence::at(file, token.line, format!("runs `{}`", token.text.trim())));
             }
         }
     }
@@ -139,16 +123,10 @@ fn is_begin_statement(text: &str) -> bool {
     let text = text.trim();
     let upper = text.to_ascii_uppercase();
     text == "BEGIN"
-        || [
-            "BEGIN;",
-            "BEGIN ISOLATION",
-            "BEGIN READ",
-            "BEGIN TRANSACTION",
-            "BEGIN WORK",
-        ]
-        .iter()
-        .chain(&["START TRANSACTION", "SAVEPOINT "])
-        .any(|start| upper.starts_with(start))
+        || ["BEGIN;", "BEGIN ISOLATION", "BEGIN READ", "BEGIN TRANSACTION", "BEGIN WORK"]
+            .iter()
+            .chain(&["START TRANSACTION", "SAVEPOINT "])
+            .any(|start| upper.starts_with(start))
 }
 
 #[cfg(test)]
@@ -161,11 +139,7 @@ mod controls {
 
     #[test]
     fn a_library_in_a_pure_file_is_caught() {
-        for path in [
-            "src/base/id.rs",
-            "src/export/model.rs",
-            "src/export/decide.rs",
-        ] {
+        for path in ["src/base/id.rs", "src/export/model.rs", "src/export/decide.rs"] {
             for text in [
                 "use sqlx::Type;",
                 "fn f() { axum::x() }",
@@ -173,65 +147,33 @@ mod controls {
                 "use {serde::Serialize, tokio::sync::Mutex};",
                 "use crate::db::TenantTx;",
             ] {
-                assert_eq!(
-                    worldly_names_in_pure_files(&one(path, text)).len(),
-                    1,
-                    "{path} {text}"
-                );
+                assert_eq!(worldly_names_in_pure_files(&one(path, text)).len(), 1, "{path} {text}");
             }
         }
-        let prose = one(
-            "src/base/id.rs",
-            "//! sqlx traits are in db.\nconst A: &str = \"tokio\";",
-        );
+        let prose = one("src/base/id.rs", "//! sqlx traits are in db.\nconst A: &str = \"tokio\";");
         assert!(worldly_names_in_pure_files(&prose).is_empty());
         assert!(worldly_names_in_pure_files(&one("src/export/api.rs", "use axum::X;")).is_empty());
     }
 
     #[test]
     fn a_clock_in_a_pure_file_is_caught() {
-        for text in [
-            "Utc::now()",
-            "std::time::Instant :: now()",
-            "Uuid::now_v7()",
-            "rand::random()",
-            "getrandom::fill(&mut b)",
-        ] {
+        for text in ["Utc::now()", "std::time::Instant :: now()", "Uuid::now_v7()", "rand::random()", "getrandom::fill(&mut b)"] {
             let bad = one("src/export/decide.rs", text);
             assert_eq!(clock_or_randomness_in_pure_files(&bad).len(), 1, "{text}");
             let seam = one("src/base/clock.rs", text);
-            assert!(
-                clock_or_randomness_in_pure_files(&seam).is_empty(),
-                "{text}"
-            );
+            assert!(clock_or_randomness_in_pure_files(&seam).is_empty(), "{text}");
         }
     }
 
     #[test]
     fn sqlx_in_a_handler_is_caught() {
-        for path in [
-            "src/export/api.rs",
-            "src/app.rs",
-            "src/http/body.rs",
-            "src/base/id.rs",
-        ] {
-            assert_eq!(
-                sqlx_outside_its_places(&one(path, "use sqlx::PgPool;")).len(),
-                1,
-                "{path}"
-            );
+        for path in ["src/export/api.rs", "src/app.rs", "src/http/body.rs", "src/base/id.rs"] {
+            assert_eq!(sqlx_outside_its_places(&one(path, "use sqlx::PgPool;")).len(), 1, "{path}");
         }
-        for path in [
-            "src/db/pool.rs",
-            "src/export/store.rs",
-            "src/export/store/permit.rs",
-            "src/evidence/append.rs",
-            "src/delivery/outbox.rs",
-        ] {
-            assert!(
-                sqlx_outside_its_places(&one(path, "use sqlx::PgPool;")).is_empty(),
-                "{path}"
-            );
+        for path in
+            ["src/db/pool.rs", "src/export/store.rs", "src/export/store/permit.rs", "src/evidence/append.rs", "src/delivery/outbox.rs"]
+        {
+            assert!(sqlx_outside_its_places(&one(path, "use sqlx::PgPool;")).is_empty(), "{path}");
         }
     }
 
@@ -248,15 +190,9 @@ mod controls {
         ] {
             let bad = one("src/export/store.rs", text);
             assert_eq!(transactions_begun_outside_db(&bad).len(), 1, "{text}");
-            assert!(
-                transactions_begun_outside_db(&one("src/db/tx.rs", text)).is_empty(),
-                "{text}"
-            );
+            assert!(transactions_begun_outside_db(&one("src/db/tx.rs", text)).is_empty(), "{text}");
         }
-        let own = one(
-            "src/export/api.rs",
-            "db.begin(&scope).await?; \"Begin with the unit\"",
-        );
+        let own = one("src/export/api.rs", "db.begin(&scope).await?; \"Begin with the unit\"");
         assert!(transactions_begun_outside_db(&own).is_empty());
     }
 }

@@ -4,11 +4,7 @@
 //! Each rule is a function from the files' text to its offences, with a negative control
 //! beside it: a sample that must be caught. A rule that catches nothing proves nothing.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod features;
 mod layers;
@@ -28,10 +24,7 @@ pub struct Offence {
 
 impl Offence {
     fn at(file: &Source, line: usize, fault: String) -> Self {
-        Self {
-            place: format!("{}:{line}", file.path),
-            fault,
-        }
+        Self { place: format!("{}:{line}", file.path), fault }
     }
 }
 
@@ -50,10 +43,7 @@ fn src_and_tests() -> Vec<Source> {
 /// Fails with every offence at once and with what to do about them.
 fn demand_none(remedy: &str, offences: &[Offence]) {
     if !offences.is_empty() {
-        let list: Vec<String> = offences
-            .iter()
-            .map(|offence| format!("  {}: {}", offence.place, offence.fault))
-            .collect();
+        let list: Vec<String> = offences.iter().map(|offence| format!("  {}: {}", offence.place, offence.fault)).collect();
         panic!("{} offence(s). {remedy}\n{}\n", list.len(), list.join("\n"));
     }
 }
@@ -134,10 +124,7 @@ fn every_file_opens_with_what_it_is() {
 #[test]
 fn migrations_are_named_by_instant_and_subject_and_go_forward() {
     let remedy = "Name it YYYYMMDDHHMMSS_subject.sql; undo by a further migration.";
-    demand_none(
-        remedy,
-        &shape::ill_named_migrations(&source::names_in(&root().join("migrations"))),
-    );
+    demand_none(remedy, &shape::ill_named_migrations(&source::names_in(&root().join("migrations"))));
 }
 
 #[test]
@@ -145,10 +132,7 @@ fn the_top_level_holds_only_what_was_agreed() {
     let remedy = "Find it a place below; TOP_LEVEL (tests/tidy/shape.rs) is for what tools and \
         people demand.";
     let gitignore = std::fs::read_to_string(root().join(".gitignore")).unwrap_or_default();
-    demand_none(
-        remedy,
-        &shape::strangers_at_the_top(&source::names_in(root()), &gitignore),
-    );
+    demand_none(remedy, &shape::strangers_at_the_top(&source::names_in(root()), &gitignore));
 }
 
 #[test]
@@ -167,9 +151,6 @@ fn controller_and_processor_keep_their_legal_meaning() {
 fn the_tree_is_read_at_all() {
     let found = src_and_tests();
     for path in ["src/lib.rs", "src/main.rs", "tests/tidy/main.rs"] {
-        assert!(
-            found.iter().any(|file| file.path == path),
-            "{path} was not read"
-        );
+        assert!(found.iter().any(|file| file.path == path), "{path} was not read");
     }
 }

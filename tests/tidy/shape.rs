@@ -17,9 +17,7 @@ const LONG_FILES: &[(&str, usize)] = &[];
 const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Drawers that take anything, and so end up holding everything.
-const DRAWERS: &[&str] = &[
-    "utils", "util", "helpers", "helper", "common", "types", "misc",
-];
+const DRAWERS: &[&str] = &["utils", "util", "helpers", "helper", "common", "types", "misc"];
 
 const TOP_LEVEL: &[&str] = &[
     ".cargo",
@@ -34,6 +32,7 @@ const TOP_LEVEL: &[&str] = &[
     "Cargo.toml",
     "Dockerfile",
     "LICENSE",
+    ".rustfmt.toml",
     "README.md",
     "benches",
     "compose.yaml",
@@ -47,17 +46,8 @@ const TOP_LEVEL: &[&str] = &[
 
 /// Files over the limit, and exceptions that are no longer needed.
 pub fn long_files(files: &[Source]) -> Vec<Offence> {
-    let measured = files
-        .iter()
-        .filter(|file| file.is_rust())
-        .map(|file| {
-            (
-                file.path.clone(),
-                file.path.clone(),
-                file.text.lines().count(),
-            )
-        })
-        .collect();
+    let measured =
+        files.iter().filter(|file| file.is_rust()).map(|file| (file.path.clone(), file.path.clone(), file.text.lines().count())).collect();
     over(measured, FILE_LIMIT, LONG_FILES)
 }
 
@@ -74,34 +64,18 @@ pub fn long_functions(files: &[Source]) -> Vec<Offence> {
 }
 
 /// Compares (name, place, length) with the limit, or with the cap of its exception.
-fn over(
-    measured: Vec<(String, String, usize)>,
-    limit: usize,
-    exceptions: &[(&str, usize)],
-) -> Vec<Offence> {
+fn over(measured: Vec<(String, String, usize)>, limit: usize, exceptions: &[(&str, usize)]) -> Vec<Offence> {
     let mut found = Vec::new();
     for (name, cap) in exceptions {
-        if !measured
-            .iter()
-            .any(|(other, _, length)| other == name && *length > limit)
-        {
+        if !measured.iter().any(|(other, _, length)| other == name && *length > limit) {
             let fault = format!("is excused up to {cap} lines and needs no excuse: strike it");
-            found.push(Offence {
-                place: (*name).to_owned(),
-                fault,
-            });
+            found.push(Offence { place: (*name).to_owned(), fault });
         }
     }
     for (name, place, length) in measured {
-        let cap = exceptions
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map_or(limit, |row| row.1);
+        let cap = exceptions.iter().find(|(other, _)| *other == name).map_or(limit, |row| row.1);
         if length > cap {
-            found.push(Offence {
-                place,
-                fault: format!("`{name}` has {length} lines, over {cap}"),
-            });
+            found.push(Offence { place, fault: format!("`{name}` has {length} lines, over {cap}") });
         }
     }
     found
@@ -112,10 +86,7 @@ fn over(
 fn functions(tokens: &[Token]) -> Vec<(String, usize, usize)> {
     let mut found = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
-        let Some(name) = tokens
-            .get(at + 1)
-            .filter(|name| token.is("fn") && name.is_word())
-        else {
+        let Some(name) = tokens.get(at + 1).filter(|name| token.is("fn") && name.is_word()) else {
             continue;
         };
         if let Some(body) = body(&tokens[at + 2..]) {
@@ -161,24 +132,13 @@ fn lines_of_code(tokens: &[Token]) -> usize {
 /// Files under `src` that do not say in 1 to 8 lines what they are.
 pub fn files_without_an_opening(files: &[Source]) -> Vec<Offence> {
     let mut found = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| file.path.starts_with("src/") && file.is_rust())
-    {
-        let lines = file
-            .text
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .count();
+    for file in files.iter().filter(|file| file.path.starts_with("src/") && file.is_rust()) {
+        let lines = file.text.lines().take_while(|line| line.starts_with("//!")).count();
         // The architecture document of the project may be as long as it needs.
         if lines == 0 {
             found.push(Offence::at(file, 1, "does not open with `//!`".to_owned()));
         } else if lines > OPENING_LIMIT && file.path != "src/lib.rs" {
-            found.push(Offence::at(
-                file,
-                1,
-                format!("opens with {lines} lines of `//!`"),
-            ));
+            found.push(Offence::at(file, 1, format!("opens with {lines} lines of `//!`")));
         }
     }
     found
@@ -188,24 +148,13 @@ pub fn files_without_an_opening(files: &[Source]) -> Vec<Offence> {
 pub fn drawers(files: &[Source]) -> Vec<Offence> {
     let mut found = Vec::new();
     for file in files {
-        let parts = file
-            .path
-            .split('/')
-            .map(|part| part.trim_end_matches(".rs"));
+        let parts = file.path.split('/').map(|part| part.trim_end_matches(".rs"));
         for part in parts.filter(|part| DRAWERS.contains(part)) {
-            found.push(Offence::at(
-                file,
-                1,
-                format!("lies in a drawer named `{part}`"),
-            ));
+            found.push(Offence::at(file, 1, format!("lies in a drawer named `{part}`")));
         }
         for drawer in DRAWERS {
             for line in file.lines_of(&["mod", drawer]) {
-                found.push(Offence::at(
-                    file,
-                    line,
-                    format!("opens a module named `{drawer}`"),
-                ));
+                found.push(Offence::at(file, line, format!("opens a module named `{drawer}`")));
             }
         }
     }
@@ -220,22 +169,13 @@ pub fn ill_named_migrations(names: &[String]) -> Vec<Offence> {
     for name in names.iter().filter(|name| *name != "README.md") {
         let place = format!("migrations/{name}");
         if name.contains(".down.") {
-            found.push(Offence {
-                place,
-                fault: "goes backward".to_owned(),
-            });
+            found.push(Offence { place, fault: "goes backward".to_owned() });
             continue;
         }
         match stamp(name) {
-            None => found.push(Offence {
-                place,
-                fault: "is ill named".to_owned(),
-            }),
+            None => found.push(Offence { place, fault: "is ill named".to_owned() }),
             Some(stamp) if stamps.contains(&stamp) => {
-                found.push(Offence {
-                    place,
-                    fault: format!("shares {stamp} with another"),
-                });
+                found.push(Offence { place, fault: format!("shares {stamp} with another") });
             }
             Some(stamp) => stamps.push(stamp),
         }
@@ -252,18 +192,11 @@ fn stamp(name: &str) -> Option<&str> {
 
 /// Top-level entries that nobody agreed on; what `.gitignore` names whole is nobody's.
 pub fn strangers_at_the_top(names: &[String], gitignore: &str) -> Vec<Offence> {
-    let ignored = |name: &str| {
-        gitignore
-            .lines()
-            .any(|line| line.trim().trim_matches('/') == name)
-    };
+    let ignored = |name: &str| gitignore.lines().any(|line| line.trim().trim_matches('/') == name);
     names
         .iter()
         .filter(|name| !TOP_LEVEL.contains(&name.as_str()) && !ignored(name))
-        .map(|name| Offence {
-            place: name.clone(),
-            fault: "is not on the list".to_owned(),
-        })
+        .map(|name| Offence { place: name.clone(), fault: "is not on the list".to_owned() })
         .collect()
 }
 
@@ -272,10 +205,7 @@ mod controls {
     use super::*;
 
     fn function(lines: usize) -> String {
-        format!(
-            "fn long(a: [u8; 4]) -> u8 {{\n{}}}\n",
-            "    let a = '}'; // {\n".repeat(lines)
-        )
+        format!("fn long(a: [u8; 4]) -> u8 {{\n{}}}\n", "    let a = '}'; // {\n".repeat(lines))
     }
 
     #[test]
@@ -298,10 +228,7 @@ mod controls {
             fn some(&self) -> [u8; 2] where Self: Sized {\n    // why {\n\n    r#\"}\n  \"#; {\n\
             }\n    b'{' }\n    fn one() { 1 }\n fn empty() {} }\nconst F: fn(u8) = one;";
         let found: Vec<_> = functions(&crate::source::tokens(text));
-        let lengths: Vec<_> = found
-            .iter()
-            .map(|(name, _, length)| (name.as_str(), *length))
-            .collect();
+        let lengths: Vec<_> = found.iter().map(|(name, _, length)| (name.as_str(), *length)).collect();
         assert_eq!(lengths, [("some", 4), ("one", 1), ("empty", 0)]);
     }
 
@@ -310,16 +237,8 @@ mod controls {
         let measured = |length| vec![("a".to_owned(), "a:1".to_owned(), length)];
         assert_eq!(over(measured(60), 50, &[("a", 60)]).len(), 0);
         assert_eq!(over(measured(61), 50, &[("a", 60)]).len(), 1, "grown");
-        assert_eq!(
-            over(measured(50), 50, &[("a", 60)]).len(),
-            1,
-            "no longer over"
-        );
-        assert_eq!(
-            over(Vec::new(), 50, &[("gone", 60)]).len(),
-            1,
-            "no longer there"
-        );
+        assert_eq!(over(measured(50), 50, &[("a", 60)]).len(), 1, "no longer over");
+        assert_eq!(over(Vec::new(), 50, &[("gone", 60)]).len(), 1, "no longer there");
     }
 
     #[test]
@@ -357,11 +276,7 @@ mod controls {
         }
         let twice = ["20260101000000_a.sql", "20260101000000_b.sql"].map(str::to_owned);
         assert_eq!(ill_named_migrations(&twice).len(), 1);
-        let good = [
-            "README.md",
-            "20260101000000_a.sql",
-            "20260101000001_b_2.sql",
-        ];
+        let good = ["README.md", "20260101000000_a.sql", "20260101000001_b_2.sql"];
         assert!(ill_named_migrations(&good.map(str::to_owned)).is_empty());
     }
 

@@ -47,16 +47,8 @@ pub struct Source {
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
-        let tokens = if path.ends_with(".rs") {
-            tokens(text)
-        } else {
-            Vec::new()
-        };
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            tokens,
-        }
+        let tokens = if path.ends_with(".rs") { tokens(text) } else { Vec::new() };
+        Self { path: path.to_owned(), text: text.to_owned(), tokens }
     }
 
     pub fn is_rust(&self) -> bool {
@@ -77,12 +69,7 @@ impl Source {
     pub fn lines_of(&self, sequence: &[&str]) -> Vec<usize> {
         self.tokens
             .windows(sequence.len())
-            .filter(|window| {
-                window
-                    .iter()
-                    .zip(sequence)
-                    .all(|(token, text)| token.is(text))
-            })
+            .filter(|window| window.iter().zip(sequence).all(|(token, text)| token.is(text)))
             .map(|window| window[0].line)
             .collect()
     }
@@ -103,10 +90,7 @@ pub fn names_in(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -118,25 +102,15 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
             walk(root, &path, found);
         } else if name.ends_with(".rs") || name.ends_with(".html") {
             let text = fs::read_to_string(&path).expect("a source file is readable UTF-8");
-            let below = path
-                .strip_prefix(root)
-                .expect("the walk stays below the root");
-            found.push(Source::new(
-                &below.to_string_lossy().replace('\\', "/"),
-                &text,
-            ));
+            let below = path.strip_prefix(root).expect("the walk stays below the root");
+            found.push(Source::new(&below.to_string_lossy().replace('\\', "/"), &text));
         }
     }
 }
 
 /// Cuts Rust text into tokens.
 pub fn tokens(text: &str) -> Vec<Token> {
-    let mut reader = Reader {
-        chars: text.chars().collect(),
-        at: 0,
-        line: 1,
-        found: Vec::new(),
-    };
+    let mut reader = Reader { chars: text.chars().collect(), at: 0, line: 1, found: Vec::new() };
     while let Some(next) = reader.peek(0) {
         reader.token(next);
     }
@@ -163,12 +137,7 @@ impl Reader {
     }
 
     fn push(&mut self, kind: Kind, text: String, line: usize) {
-        self.found.push(Token {
-            kind,
-            text,
-            line,
-            last_line: self.line,
-        });
+        self.found.push(Token { kind, text, line, last_line: self.line });
     }
 
     fn token(&mut self, next: char) {
@@ -226,9 +195,7 @@ impl Reader {
             word.push(c);
             self.at += 1;
         }
-        let hashes = (0..)
-            .take_while(|ahead| self.peek(*ahead) == Some('#'))
-            .count();
+        let hashes = (0..).take_while(|ahead| self.peek(*ahead) == Some('#')).count();
         let quoted = self.peek(hashes) == Some('"');
         match word.as_str() {
             "r" | "br" | "cr" if quoted => self.raw_string(hashes, line),
@@ -287,11 +254,7 @@ mod cases {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        tokens(text)
-            .into_iter()
-            .filter(Token::is_word)
-            .map(|token| token.text)
-            .collect()
+        tokens(text).into_iter().filter(Token::is_word).map(|token| token.text).collect()
     }
 
     #[test]
@@ -302,10 +265,7 @@ mod cases {
 
     #[test]
     fn character_literals_are_told_from_lifetimes() {
-        assert_eq!(
-            words("x('{', '\\'', '\\u{7d}', b'\"') y<'life> 'out: z"),
-            ["x", "b", "y", "life", "out", "z"]
-        );
+        assert_eq!(words("x('{', '\\'', '\\u{7d}', b'\"') y<'life> 'out: z"), ["x", "b", "y", "life", "out", "z"]);
     }
 
     #[test]

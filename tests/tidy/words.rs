@@ -7,12 +7,7 @@
 use crate::Offence;
 use crate::source::{Source, Token};
 
-const MARKS: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-    concat!("HA", "CK"),
-];
+const MARKS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
 
 const MACROS: &[&str] = &["todo", "unimplemented"];
 
@@ -20,10 +15,8 @@ const DEFINES: &[&str] = &["struct", "enum", "trait", "type", "fn", "mod"];
 
 /// What a worker works on: with one of these before it, a *processor* is a worker and
 /// not the company of the agreement.
-const WORK: &[&str] = &[
-    "batch", "delivery", "event", "item", "job", "mail", "message", "outbox", "queue", "request",
-    "task", "webhook", "work",
-];
+const WORK: &[&str] =
+    &["batch", "delivery", "event", "item", "job", "mail", "message", "outbox", "queue", "request", "task", "webhook", "work"];
 
 /// Marks of unfinished work, and the macros that stand for code not written.
 pub fn unfinished_work(files: &[Source]) -> Vec<Offence> {
@@ -69,11 +62,7 @@ pub fn taken_names(files: &[Source]) -> Vec<Offence> {
 fn is_http(file: &Source) -> bool {
     file.path.starts_with("src/http/")
         || file.path.contains("/api/")
-        || file
-            .path
-            .rsplit('/')
-            .next()
-            .is_some_and(|name| name.starts_with("api"))
+        || file.path.rsplit('/').next().is_some_and(|name| name.starts_with("api"))
 }
 
 fn defined(tokens: &[Token]) -> impl Iterator<Item = (usize, &str)> {
@@ -104,23 +93,12 @@ mod controls {
     #[test]
     fn unfinished_work_is_caught() {
         for mark in MARKS {
-            for text in [
-                format!("// {mark}: later"),
-                format!("const A: &str = \"{mark}\";"),
-            ] {
-                assert_eq!(
-                    unfinished_work(&[Source::new("tests/a.rs", &text)]).len(),
-                    1,
-                    "{text}"
-                );
+            for text in [format!("// {mark}: later"), format!("const A: &str = \"{mark}\";")] {
+                assert_eq!(unfinished_work(&[Source::new("tests/a.rs", &text)]).len(), 1, "{text}");
             }
         }
         for text in ["fn f() { todo!() }", "fn f() { unimplemented! (\"x\") }"] {
-            assert_eq!(
-                unfinished_work(&[Source::new("src/a.rs", text)]).len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(unfinished_work(&[Source::new("src/a.rs", text)]).len(), 1, "{text}");
         }
         let good = "// SHACKLE todo!(\nfn todo() { \"todo!()\" }";
         assert!(unfinished_work(&[Source::new("src/a.rs", good)]).is_empty());
@@ -139,18 +117,9 @@ mod controls {
             assert_eq!(taken_names(&[Source::new(path, text)]).len(), 1, "{text}");
         }
         let good = [
-            (
-                "src/export/api.rs",
-                "struct Page { controller: String } // the Controller",
-            ),
-            (
-                "src/agreement/model.rs",
-                "struct Controller; struct Processor; enum SubProcessor {}",
-            ),
-            (
-                "src/subprocessor/api.rs",
-                "fn list_sub_processors() { let a = ControllerName; }",
-            ),
+            ("src/export/api.rs", "struct Page { controller: String } // the Controller"),
+            ("src/agreement/model.rs", "struct Controller; struct Processor; enum SubProcessor {}"),
+            ("src/subprocessor/api.rs", "fn list_sub_processors() { let a = ControllerName; }"),
         ];
         for (path, text) in good {
             assert!(taken_names(&[Source::new(path, text)]).is_empty(), "{text}");

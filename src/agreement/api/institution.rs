@@ -7,7 +7,7 @@ use super::view::{AgreementView, receipted, view};
 use crate::agreement::store;
 use crate::app::App;
 use crate::base::{AgreementId, CustomerId, Digest, Instant, Page, Result, TypedId};
-use crate::db::{LogId, Lock, Role, WriteTx};
+use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::evidence::Receipted;
 use crate::http::{Created, ETag, Json, PathId, Query};
 use crate::identity::{AuthorityKind, InstitutionCaller, Needs, signatory};
@@ -47,7 +47,11 @@ pub(super) async fn list_agreements(State(app): State<App>, caller: InstitutionC
 #[utoipa::path(get, path = "/api/v1/agreements/{agreement_id}",
     params(("agreement_id" = AgreementId, Path, description = "The agreement")),
     responses((status = 200, body = AgreementView, description = "The agreement")))]
-pub(super) async fn show_agreement(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<AgreementId>) -> Result<(ETag, Json<AgreementView>)> {
+pub(super) async fn show_agreement(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<AgreementId>,
+) -> Result<(ETag, Json<AgreementView>)> {
     let customer = caller.customer();
     let mut tx = app.db.read(Role::App, "agreement.show", caller.log()).await?;
     let now = tx.now();

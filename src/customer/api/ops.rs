@@ -27,7 +27,11 @@ fn check_customer(new: &NewCustomer) -> Result<()> {
 /// Registers a customer.
 #[utoipa::path(post, path = "/api/admin/v1/customers", request_body = NewCustomer,
     responses((status = 201, body = Receipted<CustomerView>, description = "Registered: the first entry of its own log.")))]
-pub(super) async fn register_customer(State(app): State<App>, caller: OpsCaller, Json(new): Json<NewCustomer>) -> Result<Created<Receipted<CustomerView>>> {
+pub(super) async fn register_customer(
+    State(app): State<App>,
+    caller: OpsCaller,
+    Json(new): Json<NewCustomer>,
+) -> Result<Created<Receipted<CustomerView>>> {
     check_customer(&new)?;
     let id: CustomerId = fresh_id(app.db.clock().now(), app.db.entropy());
     let mut tx = app.db.write_new_log(Role::Ops, "register_customer", id.into(), &id.to_string()).await?;
@@ -101,7 +105,11 @@ pub(super) async fn add_customer_units(
 /// Lists the units of a customer.
 #[utoipa::path(get, path = "/api/admin/v1/customers/{customer_id}/units", params(("customer_id" = CustomerId, Path, description = "The customer.")),
     responses((status = 200, body = Page<UnitView>, description = "All units, by code.")))]
-pub(super) async fn list_customer_units(State(app): State<App>, caller: OpsCaller, PathId(customer): PathId<CustomerId>) -> Result<Json<Page<UnitView>>> {
+pub(super) async fn list_customer_units(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId(customer): PathId<CustomerId>,
+) -> Result<Json<Page<UnitView>>> {
     let log = LogId::from(caller.scope_of(customer).customer());
     let mut read = app.db.read(Role::Ops, "list_customer_units", log).await?;
     head_of(read.conn(), log).await?;

@@ -23,7 +23,11 @@ pub(super) async fn list_units(State(app): State<App>, caller: InstitutionCaller
 /// Stops every export of the customer at once.
 #[utoipa::path(post, path = "/api/v1/suspensions", request_body = NewSuspension,
     responses((status = 201, body = Receipted<SuspensionView>, description = "Stopped, from the next decision on.")))]
-pub(super) async fn suspend_exports(State(app): State<App>, caller: InstitutionCaller, Json(new): Json<NewSuspension>) -> Result<Created<Receipted<SuspensionView>>> {
+pub(super) async fn suspend_exports(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    Json(new): Json<NewSuspension>,
+) -> Result<Created<Receipted<SuspensionView>>> {
     let customer = caller.customer();
     let mut tx = app.db.write(Role::App, "suspend_exports", Lock::Heads, caller.log(), &[]).await?;
     let by = anyone_with_authority(&mut tx, &caller).await?;
@@ -40,7 +44,11 @@ pub(super) async fn suspend_exports(State(app): State<App>, caller: InstitutionC
 #[utoipa::path(get, path = "/api/v1/suspensions",
     params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
     responses((status = 200, body = Page<SuspensionView>, description = "One page.")))]
-pub(super) async fn list_suspensions(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<SuspensionView>>> {
+pub(super) async fn list_suspensions(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    query: Query,
+) -> Result<Json<Page<SuspensionView>>> {
     let page = query.page(&format!("suspensions:{}", caller.customer()))?;
     let mut read = app.db.read(Role::App, "list_suspensions", caller.log()).await?;
     let rows = store::suspensions(read.conn(), caller.customer(), None, Some(&page)).await?;
@@ -50,7 +58,11 @@ pub(super) async fn list_suspensions(State(app): State<App>, caller: Institution
 /// Shows a suspension.
 #[utoipa::path(get, path = "/api/v1/suspensions/{suspension_id}", params(("suspension_id" = SuspensionId, Path, description = "The suspension.")),
     responses((status = 200, body = SuspensionView, description = "The suspension.")))]
-pub(super) async fn get_suspension(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<SuspensionId>) -> Result<Json<SuspensionView>> {
+pub(super) async fn get_suspension(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<SuspensionId>,
+) -> Result<Json<SuspensionView>> {
     let mut read = app.db.read(Role::App, "get_suspension", caller.log()).await?;
     Ok(Json(store::suspension(read.conn(), caller.customer(), id).await?.view))
 }

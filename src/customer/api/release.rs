@@ -74,7 +74,8 @@ pub(super) async fn release_customer(
         }
         ReleaseStep::Carry(release) => {
             store::release(&mut tx, customer, id, release, by.uuid()).await?;
-            let body = format!("Two persons of the processor have released the suspension {id}. Exports that you instruct are possible again.");
+            let body =
+                format!("Two persons of the processor have released the suspension {id}. Exports that you instruct are possible again.");
             tell_customer(&mut tx, "customer_released", id.uuid(), "Exports of your data are possible again", body).await?;
             Event::CustomerReleased { suspension: id, release }
         }

@@ -16,7 +16,8 @@ impl PrivateServer {
     /// owner, without which it may not make a database for it. The caller holds the setup lock.
     pub(super) async fn ensure_logins(&self, admin: &mut PgConnection) -> Result<()> {
         for role in ROLES {
-            let able: bool = sqlx::query_scalar("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1").bind(role).fetch_one(&mut *admin).await?;
+            let able: bool =
+                sqlx::query_scalar("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1").bind(role).fetch_one(&mut *admin).await?;
             match &self.place {
                 Place::Own(_) if able => {}
                 Place::Given(_) if able => self.try_login(role).await?,

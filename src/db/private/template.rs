@@ -74,10 +74,11 @@ impl PrivateServer {
         if !matches!(self.place, Place::Own(_)) || !processes.join("self").exists() {
             return Ok(());
         }
-        let names: Vec<String> = sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1) AND NOT datistemplate")
-            .bind(PREFIX)
-            .fetch_all(&mut *admin)
-            .await?;
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1) AND NOT datistemplate")
+                .bind(PREFIX)
+                .fetch_all(&mut *admin)
+                .await?;
         for name in names {
             let maker = name.rsplit('_').nth(1).and_then(|number| number.parse::<u32>().ok());
             if maker.is_some_and(|number| !processes.join(number.to_string()).exists()) {

@@ -27,11 +27,7 @@ impl Account {
         }
         for name in ["postgres", "nobody"] {
             if let (Some(uid), Some(gid)) = (id(&["-u", name]), id(&["-g", name])) {
-                return Ok(Some(Self {
-                    uid,
-                    gid,
-                    name: format!("the user {name}"),
-                }));
+                return Ok(Some(Self { uid, gid, name: format!("the user {name}") }));
             }
         }
         Err(ServerError::NoAccount)
@@ -45,27 +41,18 @@ impl Account {
         }
         let meta = fs::metadata(data).map_err(ServerError::path("read", data))?;
         let (uid, gid) = (meta.uid(), meta.gid());
-        Ok(Some(Self {
-            uid,
-            gid,
-            name: format!("the user with id {uid}"),
-        }))
+        Ok(Some(Self { uid, gid, name: format!("the user with id {uid}") }))
     }
 
     /// Fails when the account cannot enter `folder`. Asked of the kernel by entering it: mode bits alone
     /// would be wrong where access lists are used.
     pub(super) fn require_entry(this: Option<&Self>, folder: &Path) -> Result<(), ServerError> {
         let Some(account) = this else { return Ok(()) };
-        let entered = command(Path::new("true"), this, folder)
-            .stdin(Stdio::null())
-            .status();
+        let entered = command(Path::new("true"), this, folder).stdin(Stdio::null()).status();
         if entered.is_ok_and(|status| status.success()) {
             return Ok(());
         }
-        Err(ServerError::Unreachable {
-            path: folder.to_path_buf(),
-            account: account.name.clone(),
-        })
+        Err(ServerError::Unreachable { path: folder.to_path_buf(), account: account.name.clone() })
     }
 }
 
@@ -100,18 +87,11 @@ pub(super) fn own_uid() -> Option<u32> {
 
 /// Returns the number `id` prints, `None` when the user is unknown.
 fn id(arguments: &[&str]) -> Option<u32> {
-    let output = Command::new("id")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("id").args(arguments).stdin(Stdio::null()).output().ok()?;
     if !output.status.success() {
         return None;
     }
     // macOS prints -2 for nobody.
-    let number: i64 = String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .parse()
-        .ok()?;
+    let number: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().ok()?;
     u32::try_from(number & i64::from(u32::MAX)).ok()
 }

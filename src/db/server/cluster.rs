@@ -89,36 +89,20 @@ impl Cluster {
                 }
             }
         }
-        Err(ServerError::Slow {
-            dir: layout.dir,
-            awaited: "ready",
-            seconds: LIMIT_SECONDS,
-        })
+        Err(ServerError::Slow { dir: layout.dir, awaited: "ready", seconds: LIMIT_SECONDS })
     }
 
     /// Reports on a folder without creating, starting or locking anything.
     pub fn status(dir: &Path) -> Result<Status, ServerError> {
-        let layout = Layout {
-            dir: dir.to_path_buf(),
-        };
+        let layout = Layout { dir: dir.to_path_buf() };
         let Some(version_major) = layout.version()? else {
             return Ok(Status::Absent);
         };
         Ok(match layout.running() {
             None => Status::Stopped { version_major },
-            Some(Running {
-                pid,
-                port,
-                socket_dir,
-            }) => {
+            Some(Running { pid, port, socket_dir }) => {
                 let fsync = !layout.started_without_fsync();
-                Status::Running {
-                    version_major,
-                    pid,
-                    socket_dir,
-                    port,
-                    fsync,
-                }
+                Status::Running { version_major, pid, socket_dir, port, fsync }
             }
         })
     }
@@ -127,12 +111,7 @@ impl Cluster {
     /// host, its slashes would not survive the parsing of the URL.
     pub fn connection_url(&self, user: &str, database: &str) -> String {
         let host = escape(&self.socket_dir.to_string_lossy());
-        format!(
-            "postgres:///{}?host={host}&port={}&user={}",
-            escape(database),
-            self.port,
-            escape(user)
-        )
+        format!("postgres:///{}?host={host}&port={}&user={}", escape(database), self.port, escape(user))
     }
 
     /// Returns the line to print, loudly, at every start that uses a private database.
@@ -147,24 +126,17 @@ impl Cluster {
     /// processes have gone. Does nothing to a server that was already running, or that another process has
     /// started since.
     pub fn stop(&self) -> Result<(), ServerError> {
-        let layout = Layout {
-            dir: self.dir.clone(),
-        };
+        let layout = Layout { dir: self.dir.clone() };
         if !self.started_by_us || layout.pid() != Some(self.pid) {
             return Ok(());
         }
         let account = Account::owner_of(&layout.data())?;
         let mut stop = command(&self.pg_ctl, account.as_ref(), &layout.dir);
-        stop.args(["stop", "--mode=fast", "--no-wait", "-D"])
-            .arg(layout.data())
-            .stdin(Stdio::null());
+        stop.args(["stop", "--mode=fast", "--no-wait", "-D"]).arg(layout.data()).stdin(Stdio::null());
         let output = stop.output().map_err(ServerError::program(&self.pg_ctl))?;
         if !output.status.success() && layout.pid() == Some(self.pid) {
             let output = tail(&[output.stdout, output.stderr].concat());
-            return Err(ServerError::Stop {
-                dir: layout.dir,
-                output,
-            });
+            return Err(ServerError::Stop { dir: layout.dir, output });
         }
         for _ in 0..looks() {
             let successor = layout.pid().is_some_and(|pid| pid != self.pid);
@@ -173,24 +145,13 @@ impl Cluster {
             }
             thread::sleep(POLL);
         }
-        Err(ServerError::Slow {
-            dir: layout.dir,
-            awaited: "stopped",
-            seconds: LIMIT_SECONDS,
-        })
+        Err(ServerError::Slow { dir: layout.dir, awaited: "stopped", seconds: LIMIT_SECONDS })
     }
 
-    fn joined(
-        layout: &Layout,
-        binaries: &Binaries,
-        options: Options,
-        running: Running,
-    ) -> Result<Self, ServerError> {
+    fn joined(layout: &Layout, binaries: &Binaries, options: Options, running: Running) -> Result<Self, ServerError> {
         layout.check_version(binaries)?;
         if options.fsync && layout.started_without_fsync() {
-            return Err(ServerError::FsyncOff {
-                dir: layout.dir.clone(),
-            });
+            return Err(ServerError::FsyncOff { dir: layout.dir.clone() });
         }
         Ok(Self::new(layout, binaries, running, false))
     }
@@ -213,9 +174,7 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                escaped.push(char::from(byte))
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => escaped.push(char::from(byte)),
             _ => escaped.push_str(&format!("%{byte:02X}")),
         }
     }

@@ -173,11 +173,7 @@ impl ServerError {
     /// Returns a converter for `map_err` that names the attempt and the path.
     pub(super) fn path(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Path {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Path { action, path, source }
     }
 
     /// Returns a converter for `map_err` that names the program.

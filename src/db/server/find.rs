@@ -19,13 +19,7 @@ use super::wheel;
 pub const SUPPORTED: RangeInclusive<u32> = 15..=18;
 
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
-const VARIABLES: [&str; 5] = [
-    "MANDATE_PG_BIN",
-    "MANDATE_HOME",
-    "XDG_DATA_HOME",
-    "HOME",
-    "PATH",
-];
+const VARIABLES: [&str; 5] = ["MANDATE_PG_BIN", "MANDATE_HOME", "XDG_DATA_HOME", "HOME", "PATH"];
 
 /// Parent folder, prefix before the version, and folder below it: Debian, Red Hat, Homebrew on two processors.
 const PLACES: [(&str, &str, &str); 4] = [
@@ -51,20 +45,12 @@ impl Lookup {
     )]
     pub fn system() -> Self {
         let set = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
-        Self {
-            variables: VARIABLES.into_iter().filter_map(set).collect(),
-            root: PathBuf::from("/"),
-            superuser: account::is_superuser(),
-        }
+        Self { variables: VARIABLES.into_iter().filter_map(set).collect(), root: PathBuf::from("/"), superuser: account::is_superuser() }
     }
 
     /// Returns invented surroundings: system folders below `root`, and only the variables given.
     pub fn isolated(root: &Path, superuser: bool) -> Self {
-        Self {
-            variables: BTreeMap::new(),
-            root: root.to_path_buf(),
-            superuser,
-        }
+        Self { variables: BTreeMap::new(), root: root.to_path_buf(), superuser }
     }
 
     /// Sets one variable.
@@ -77,17 +63,13 @@ impl Lookup {
     /// `$XDG_DATA_HOME/mandate`, else `~/.local/share/mandate`. Does not create it.
     pub fn data_home(&self) -> Result<PathBuf, ServerError> {
         if let Some(home) = self.variable("MANDATE_HOME") {
-            return std::path::absolute(home)
-                .map_err(ServerError::path("find", Path::new("MANDATE_HOME")));
+            return std::path::absolute(home).map_err(ServerError::path("find", Path::new("MANDATE_HOME")));
         }
         if self.superuser {
             return Ok(self.root.join("var/lib/mandate"));
         }
         // The XDG rule: a relative value is invalid and ignored.
-        if let Some(data) = self
-            .variable("XDG_DATA_HOME")
-            .filter(|data| data.is_absolute())
-        {
+        if let Some(data) = self.variable("XDG_DATA_HOME").filter(|data| data.is_absolute()) {
             return Ok(data.join("mandate"));
         }
         let home = self.variable("HOME").ok_or(ServerError::NoHome)?;
@@ -96,18 +78,12 @@ impl Lookup {
 
     /// Returns the full path of a program on `PATH`.
     pub(super) fn on_path(&self, program: &str) -> Option<PathBuf> {
-        self.path_folders()
-            .into_iter()
-            .map(|dir| dir.join(program))
-            .find(|file| file.is_file())
+        self.path_folders().into_iter().map(|dir| dir.join(program)).find(|file| file.is_file())
     }
 
     /// Returns a variable as a path; an empty one counts as unset.
     fn variable(&self, name: &str) -> Option<PathBuf> {
-        self.variables
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+        self.variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
     /// Returns the absolute folders of `PATH`; a relative one would depend on where the service was started.
@@ -115,9 +91,7 @@ impl Lookup {
         let Some(path) = self.variables.get("PATH") else {
             return Vec::new();
         };
-        std::env::split_paths(path)
-            .filter(|dir| dir.is_absolute())
-            .collect()
+        std::env::split_paths(path).filter(|dir| dir.is_absolute()).collect()
     }
 
     /// Returns every folder worth asking, in order.
@@ -139,12 +113,7 @@ fn numbered(parent: &Path, prefix: &str) -> Vec<(u32, PathBuf)> {
         return Vec::new();
     };
     let version = |entry: fs::DirEntry| {
-        let number = entry
-            .file_name()
-            .to_str()?
-            .strip_prefix(prefix)?
-            .parse()
-            .ok()?;
+        let number = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
         Some((number, entry.path()))
     };
     entries.flatten().filter_map(version).collect()
@@ -182,25 +151,17 @@ impl Binaries {
     /// Reads one folder. The version comes from the program: folder names are only a promise.
     pub fn at(dir: &Path) -> Result<Self, Unfit> {
         let dir = std::path::absolute(dir).map_err(Unfit::Silent)?;
-        if let Some(missing) = PROGRAMS
-            .into_iter()
-            .find(|program| !dir.join(program).is_file())
-        {
+        if let Some(missing) = PROGRAMS.into_iter().find(|program| !dir.join(program).is_file()) {
             return Err(Unfit::Missing(missing));
         }
         let mut version = Command::new(dir.join("postgres"));
-        let output = version
-            .arg("--version")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(Unfit::Silent)?;
+        let output = version.arg("--version").stdin(Stdio::null()).output().map_err(Unfit::Silent)?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(Unfit::Silent(io::Error::other(words)));
         }
         let printed = String::from_utf8_lossy(&output.stdout);
-        let version_major =
-            major(&printed).ok_or_else(|| Unfit::Unreadable(printed.trim().to_owned()))?;
+        let version_major = major(&printed).ok_or_else(|| Unfit::Unreadable(printed.trim().to_owned()))?;
         if !SUPPORTED.contains(&version_major) {
             return Err(Unfit::Version(version_major));
         }
@@ -216,8 +177,6 @@ impl Binaries {
 /// Returns the major version of a line such as `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
 fn major(printed: &str) -> Option<u32> {
     let (_, version) = printed.split_once("(PostgreSQL) ")?;
-    let end = version
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(version.len());
+    let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     version.get(..end)?.parse().ok()
 }

@@ -63,11 +63,7 @@ impl Layout {
         let path = self.dir.join("lock");
         let mut open = File::options();
         // 0600: whoever can open the file can take its lock and keep every start waiting.
-        open.read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        open.read(true).write(true).create(true).truncate(false).mode(0o600);
         open.open(&path).map_err(ServerError::path("open", &path))
     }
 
@@ -98,12 +94,7 @@ impl Layout {
         if on_disk == binaries.version_major {
             return Ok(true);
         }
-        Err(ServerError::VersionMismatch {
-            dir: self.dir.clone(),
-            on_disk,
-            bin: binaries.dir.clone(),
-            programs: binaries.version_major,
-        })
+        Err(ServerError::VersionMismatch { dir: self.dir.clone(), on_disk, bin: binaries.dir.clone(), programs: binaries.version_major })
     }
 
     /// Returns the server that says it is ready and whose socket accepts. A stale file after a crash names a
@@ -145,11 +136,7 @@ impl Layout {
         } else {
             let hash = hex::encode(Sha256::digest(self.dir.as_os_str().as_bytes()));
             let run = Path::new("/run");
-            let base = if is_superuser() && run.is_dir() {
-                run
-            } else {
-                Path::new("/tmp")
-            };
+            let base = if is_superuser() && run.is_dir() { run } else { Path::new("/tmp") };
             base.join(format!("mandate-{}", &hash[..16]))
         };
         make_private(&folder, account)?;
@@ -179,16 +166,13 @@ pub(super) fn make_private(folder: &Path, account: Option<&Account>) -> Result<(
                 None => own_uid() == Some(meta.uid()),
             };
             if !meta.is_dir() || !ours || meta.mode() & 0o077 != 0 {
-                return Err(ServerError::SocketFolder {
-                    path: folder.to_path_buf(),
-                });
+                return Err(ServerError::SocketFolder { path: folder.to_path_buf() });
             }
         }
         Err(error) => return Err(ServerError::path("create", folder)(error)),
     }
     match account {
-        Some(account) => lchown(folder, Some(account.uid), Some(account.gid))
-            .map_err(ServerError::path("chown", folder)),
+        Some(account) => lchown(folder, Some(account.uid), Some(account.gid)).map_err(ServerError::path("chown", folder)),
         None => Ok(()),
     }
 }
@@ -209,6 +193,5 @@ pub(super) fn create_passable(dir: &Path) -> Result<(), ServerError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(ServerError::path("create", dir)(error)),
     }
-    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
-        .map_err(ServerError::path("open up", dir))
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).map_err(ServerError::path("open up", dir))
 }

@@ -16,19 +16,11 @@ const LOG_MAX: u64 = 8 << 20;
 pub(super) fn open(layout: &Layout) -> Result<(File, u64), ServerError> {
     let path = layout.log();
     if fs::metadata(&path).is_ok_and(|meta| meta.len() > LOG_MAX) {
-        fs::rename(&path, path.with_extension("log.1"))
-            .map_err(ServerError::path("rename", &path))?;
+        fs::rename(&path, path.with_extension("log.1")).map_err(ServerError::path("rename", &path))?;
     }
-    let log = File::options()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path);
+    let log = File::options().append(true).create(true).mode(0o600).open(&path);
     let log = log.map_err(ServerError::path("open", &path))?;
-    let length = log
-        .metadata()
-        .map_err(ServerError::path("read", &path))?
-        .len();
+    let length = log.metadata().map_err(ServerError::path("read", &path))?.len();
     Ok((log, length))
 }
 

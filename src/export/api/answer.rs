@@ -121,7 +121,8 @@ pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
         Answer::Permitted { grant, claims, receipt, again } => {
             let permit = app.permits.issue(&grant, &claims)?;
             let expires_at = Instant::from_millis(claims.exp * 1000).ok_or_else(|| Error::internal("a permit ends in time"))?;
-            let view = PermitView { id: claims.jti, permit, expires_at, instruction: grant.instruction(), except: claims.except.clone(), receipt };
+            let view =
+                PermitView { id: claims.jti, permit, expires_at, instruction: grant.instruction(), except: claims.except.clone(), receipt };
             replayed(again, (StatusCode::CREATED, Json(view)))
         }
         Answer::WouldPermit { record, receipt, again } => {

@@ -81,7 +81,12 @@ fn check(caller: &PlatformCaller, body: &NewExport) -> Result<()> {
     request_body = NewExport,
     responses((status = 201, body = PermitView, description = "Permitted."), (status = 200, body = DryRunView, description = "A dry run that would be permitted."),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "Refused, with every reason.")))]
-pub(super) async fn ask_export(State(app): State<App>, caller: PlatformCaller, key: IdempotencyKey, Json(body): Json<NewExport>) -> Result<Response> {
+pub(super) async fn ask_export(
+    State(app): State<App>,
+    caller: PlatformCaller,
+    key: IdempotencyKey,
+    Json(body): Json<NewExport>,
+) -> Result<Response> {
     let hashes = hashes(&key, &to_value(&body));
     check(&caller, &body)?;
     let mut read = app.db.read(Role::Gate, "customer_named", LogId::REGISTRY).await?;

@@ -131,7 +131,11 @@ pub(super) async fn list_exports(State(app): State<App>, caller: InstitutionCall
 /// Shows an export.
 #[utoipa::path(get, path = "/api/v1/exports/{export_id}", params(("export_id" = ExportId, Path, description = "The export")),
     responses((status = 200, body = ExportView, description = "The export.")))]
-pub(super) async fn get_export(State(app): State<App>, caller: InstitutionCaller, PathId(export): PathId<ExportId>) -> Result<Json<ExportView>> {
+pub(super) async fn get_export(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(export): PathId<ExportId>,
+) -> Result<Json<ExportView>> {
     let mut read = app.db.read(Role::App, "get_export", caller.log()).await?;
     let now = read.now();
     let row = exports(read.conn(), caller.customer(), Some(export), None).await?.into_iter().next();
@@ -186,7 +190,11 @@ pub(super) async fn list_customer_decisions(
 /// Shows a decision by its index in the log.
 #[utoipa::path(get, path = "/api/v1/decisions/{index}", params(("index" = u64, Path, description = "Index in the customer's log")),
     responses((status = 200, body = DecisionView, description = "The decision.")))]
-pub(super) async fn get_decision(State(app): State<App>, caller: InstitutionCaller, PathId(index): PathId<u64>) -> Result<Json<DecisionView>> {
+pub(super) async fn get_decision(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(index): PathId<u64>,
+) -> Result<Json<DecisionView>> {
     let mut read = app.db.read(Role::App, "get_decision", caller.log()).await?;
     let filter = DecisionFilter { index: Some(index), ..DecisionFilter::default() };
     let row = decisions(read.conn(), caller.customer(), &filter, None).await?.into_iter().next();

@@ -10,15 +10,15 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::export::permit::PermitClaims;
 use crate::base::{
-    AgreementId, Code, ContestId, CustomerId, Digest, Error, ExportId, Instant, InstructionId, Result, Selector, SuspensionId, TypedId, from_value,
-    to_value,
+    AgreementId, Code, ContestId, CustomerId, Digest, Error, ExportId, Instant, InstructionId, Result, Selector, SuspensionId, TypedId,
+    from_value, to_value,
 };
 use crate::db::ensure_one;
 use crate::evidence::{
     AgreementFacts, AgreementTerms, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef, Used, VersionFacts,
 };
+use crate::export::permit::PermitClaims;
 
 /// Which part of a customer's facts is read.
 #[derive(Debug, Clone)]
@@ -104,7 +104,11 @@ async fn suspensions(conn: &mut PgConnection, customer: CustomerId) -> Result<BT
     rows.into_iter().map(|row| Ok((row.id, row.made_by.parse().map_err(Error::internal)?))).collect()
 }
 
-async fn instructions(conn: &mut PgConnection, customer: CustomerId, selection: &Selection) -> Result<BTreeMap<InstructionId, InstructionFacts>> {
+async fn instructions(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    selection: &Selection,
+) -> Result<BTreeMap<InstructionId, InstructionFacts>> {
     let (platform, terms) = match &selection.terms {
         Some((platform, terms)) => (Some(platform.as_str()), Some(terms.as_slice())),
         None => (None, None),
@@ -295,7 +299,14 @@ pub(super) async fn redeem(conn: &mut PgConnection, customer: CustomerId, export
 }
 
 /// Stores a platform's report: complete or aborted.
-pub(super) async fn close(conn: &mut PgConnection, customer: CustomerId, export: ExportId, completed: bool, report: &Value, now: Instant) -> Result<()> {
+pub(super) async fn close(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    export: ExportId,
+    completed: bool,
+    report: &Value,
+    now: Instant,
+) -> Result<()> {
     let done = sqlx::query!(
         "UPDATE export SET completed_at = CASE WHEN $3 THEN $5::timestamptz END, aborted_at = CASE WHEN $3 THEN NULL ELSE $5::timestamptz END, report = $4
          WHERE customer_id = $1 AND id = $2 AND completed_at IS NULL AND aborted_at IS NULL",
@@ -312,14 +323,11 @@ pub(super) async fn close(conn: &mut PgConnection, customer: CustomerId, export:
 
 /// The claims of a permit as they were signed.
 pub(super) async fn permit(conn: &mut PgConnection, customer: CustomerId, export: ExportId) -> Result<PermitClaims> {
-    let claims = sqlx::query_scalar!(
-        "SELECT permit FROM export WHERE customer_id = $1 AND id = $2",
-        customer as CustomerId,
-        export as ExportId
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound)?;
+    let claims =
+        sqlx::query_scalar!("SELECT permit FROM export WHERE customer_id = $1 AND id = $2", customer as CustomerId, export as ExportId)
+            .fetch_optional(conn)
+            .await?
+            .ok_or(Error::NotFound)?;
     from_value(&claims).map_err(Error::internal)
 }
 

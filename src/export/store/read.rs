@@ -24,7 +24,12 @@ pub struct ExportRow {
 }
 
 /// Exports of a customer, oldest first, or the one with this id.
-pub async fn exports(conn: &mut PgConnection, customer: CustomerId, only: Option<ExportId>, page: Option<&PageQuery>) -> Result<Vec<ExportRow>> {
+pub async fn exports(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    only: Option<ExportId>,
+    page: Option<&PageQuery>,
+) -> Result<Vec<ExportRow>> {
     Ok(sqlx::query_as!(
         ExportRow,
         r#"SELECT id AS "id: ExportId", platform AS "platform: Code", instruction_id AS "instruction: InstructionId", instruction_version, request,
@@ -60,7 +65,12 @@ pub struct DecisionFilter {
 }
 
 /// Decisions of a customer in the log's order.
-pub async fn decisions(conn: &mut PgConnection, customer: CustomerId, filter: &DecisionFilter, page: Option<&PageQuery>) -> Result<Vec<DecisionRow>> {
+pub async fn decisions(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    filter: &DecisionFilter,
+    page: Option<&PageQuery>,
+) -> Result<Vec<DecisionRow>> {
     let words: Vec<String> = match filter.dry_run {
         Some(true) => vec!["export.tried"],
         Some(false) => vec!["export.permitted", "export.refused", "export.redeemed", "export.redemption_refused"],

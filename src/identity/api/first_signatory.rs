@@ -12,12 +12,12 @@ use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::delivery::{Delivered, NewMessage, enqueue};
 use crate::evidence::{Actor, Event, NewEntry, Receipted, commit, commit_one, head_of};
 use crate::http::{Created, CustomerRole, Json, OpsRole, PathId, Query};
+use crate::identity::NOTICE_PURPOSE;
 use crate::identity::caller::OpsCaller;
 use crate::identity::decide::{Namer, approve};
 use crate::identity::model::{AuthorityKind, NamingRole};
 use crate::identity::notice::invite;
 use crate::identity::store::{self, Enroller, Invitee};
-use crate::identity::NOTICE_PURPOSE;
 
 crate::request! {
     /// The person that the signed agreement names.
@@ -117,7 +117,8 @@ pub(in crate::identity) fn first_signatory_notified(tx: &mut WriteTx, delivered:
         let id = FirstSignatoryId::from(delivered.subject_id);
         let (membership, begins_at) = store::notified(tx, customer, id, delivered.message).await?;
         let actor = Actor::system();
-        let event = Event::FirstSignatoryNotified { first_signatory: id, membership, delivered_at: tx.now(), authority_begins_at: begins_at };
+        let event =
+            Event::FirstSignatoryNotified { first_signatory: id, membership, delivered_at: tx.now(), authority_begins_at: begins_at };
         let mut entries = vec![NewEntry::new(customer, id, &actor, event)];
         for kind in AuthorityKind::ALL {
             let event = Event::AuthorityGranted { membership, kind: kind.to_string(), units: None, begins_at };

@@ -60,13 +60,19 @@ async fn accept(app: &App, role: Role, body: &NewInvitationAcceptance) -> Result
 /// Accepts an invitation to a customer and sets the first password.
 #[utoipa::path(post, path = "/api/v1/invitation-acceptances", request_body = NewInvitationAcceptance,
     responses((status = 201, body = AcceptedInvitation, description = "Accepted: log in with the password.")))]
-pub(super) async fn accept_invitation(State(app): State<App>, Json(body): Json<NewInvitationAcceptance>) -> Result<Created<AcceptedInvitation>> {
+pub(super) async fn accept_invitation(
+    State(app): State<App>,
+    Json(body): Json<NewInvitationAcceptance>,
+) -> Result<Created<AcceptedInvitation>> {
     accept(&app, Role::App, &body).await
 }
 
 /// Accepts an invitation to the processor's staff and sets the first password.
 #[utoipa::path(post, path = "/api/admin/v1/invitation-acceptances", request_body = NewInvitationAcceptance,
     responses((status = 201, body = AcceptedInvitation, description = "Accepted: log in with the password.")))]
-pub(super) async fn accept_ops_invitation(State(app): State<App>, Json(body): Json<NewInvitationAcceptance>) -> Result<Created<AcceptedInvitation>> {
+pub(super) async fn accept_ops_invitation(
+    State(app): State<App>,
+    Json(body): Json<NewInvitationAcceptance>,
+) -> Result<Created<AcceptedInvitation>> {
     accept(&app, Role::Ops, &body).await
 }

@@ -72,7 +72,13 @@ async fn make(mut tx: WriteTx, making: Making<'_>, actor: &Actor, location: &str
     Ok(Created::at(format!("{location}/{id}"), Receipted { value: CreatedApiKey { key: text, view }, receipt }))
 }
 
-async fn revoke(mut tx: WriteTx, holder: &KeyHolder, id: ApiKeyId, actor: &Actor, location: String) -> Result<Created<Receipted<ApiKeyView>>> {
+async fn revoke(
+    mut tx: WriteTx,
+    holder: &KeyHolder,
+    id: ApiKeyId,
+    actor: &Actor,
+    location: String,
+) -> Result<Created<Receipted<ApiKeyView>>> {
     store::key(tx.conn(), holder, id).await?;
     store::revoke_key(&mut tx, holder, id).await?;
     let view = store::key(tx.conn(), holder, id).await?.into();
@@ -100,7 +106,11 @@ async fn list(app: &App, holder: &KeyHolder, query: Query) -> Result<Json<Page<A
 /// Makes an API key of the customer.
 #[utoipa::path(post, path = "/api/v1/api-keys", request_body = NewApiKey,
     responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
-pub(super) async fn create_api_key(State(app): State<App>, caller: InstitutionCaller, Json(new): Json<NewApiKey>) -> Result<Created<Receipted<CreatedApiKey>>> {
+pub(super) async fn create_api_key(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    Json(new): Json<NewApiKey>,
+) -> Result<Created<Receipted<CreatedApiKey>>> {
     let mut tx = app.db.write(Role::App, "create_api_key", Lock::Heads, caller.log(), &[]).await?;
     let by = anyone_with_authority(&mut tx, &caller).await?;
     let holder = KeyHolder::Customer(caller.customer());
@@ -119,7 +129,11 @@ pub(super) async fn list_api_keys(State(app): State<App>, caller: InstitutionCal
 /// Shows an API key of the customer.
 #[utoipa::path(get, path = "/api/v1/api-keys/{api_key_id}", params(("api_key_id" = ApiKeyId, Path, description = "The key.")),
     responses((status = 200, body = ApiKeyView, description = "The key, without its secret.")))]
-pub(super) async fn get_api_key(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<ApiKeyId>) -> Result<Json<ApiKeyView>> {
+pub(super) async fn get_api_key(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<ApiKeyId>,
+) -> Result<Json<ApiKeyView>> {
     let mut tx = app.db.read(Role::App, "get_api_key", caller.log()).await?;
     Ok(Json(store::key(tx.conn(), &KeyHolder::Customer(caller.customer()), id).await?.into()))
 }
@@ -156,7 +170,13 @@ pub(super) async fn create_platform_key(
         return Err(Error::NotFound);
     }
     let location = format!("/api/admin/v1/platforms/{platform}/api-keys");
-    let making = Making { holder: KeyHolder::Platform(platform), name: &new.name, role: "platform", created_by: by.uuid(), expires_at: new.expires_at };
+    let making = Making {
+        holder: KeyHolder::Platform(platform),
+        name: &new.name,
+        role: "platform",
+        created_by: by.uuid(),
+        expires_at: new.expires_at,
+    };
     make(tx, making, &caller.actor(), &location).await
 }
 
@@ -164,7 +184,12 @@ pub(super) async fn create_platform_key(
 #[utoipa::path(get, path = "/api/admin/v1/platforms/{platform}/api-keys",
     params(("platform" = Code, Path, description = "Its code."), ("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
     responses((status = 200, body = Page<ApiKeyView>, description = "One page.")))]
-pub(super) async fn list_platform_keys(State(app): State<App>, _: OpsCaller, PathId(platform): PathId<Code>, query: Query) -> Result<Json<Page<ApiKeyView>>> {
+pub(super) async fn list_platform_keys(
+    State(app): State<App>,
+    _: OpsCaller,
+    PathId(platform): PathId<Code>,
+    query: Query,
+) -> Result<Json<Page<ApiKeyView>>> {
     list(&app, &KeyHolder::Platform(platform), query).await
 }
 
@@ -186,7 +211,11 @@ pub(super) async fn revoke_platform_key(
 /// Makes a key for ops programs that read.
 #[utoipa::path(post, path = "/api/admin/v1/api-keys", request_body = NewProcessorKey,
     responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
-pub(super) async fn create_ops_key(State(app): State<App>, caller: OpsCaller, Json(new): Json<NewProcessorKey>) -> Result<Created<Receipted<CreatedApiKey>>> {
+pub(super) async fn create_ops_key(
+    State(app): State<App>,
+    caller: OpsCaller,
+    Json(new): Json<NewProcessorKey>,
+) -> Result<Created<Receipted<CreatedApiKey>>> {
     let by = caller.person()?;
     let tx = processor(&app, "create_ops_key").await?;
     let role = OpsRole::OpsReader.word();

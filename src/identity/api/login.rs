@@ -106,7 +106,11 @@ pub(super) async fn log_in(State(app): State<App>, client: ClientAddress, Json(b
 /// Logs an ops person in.
 #[utoipa::path(post, path = "/api/admin/v1/sessions", request_body = NewOpsSession,
     responses((status = 201, body = CreatedSession, description = "Logged in."), (status = 401, description = "Unknown e-mail or wrong password.")))]
-pub(super) async fn log_in_ops(State(app): State<App>, client: ClientAddress, Json(body): Json<NewOpsSession>) -> Result<Created<CreatedSession>> {
+pub(super) async fn log_in_ops(
+    State(app): State<App>,
+    client: ClientAddress,
+    Json(body): Json<NewOpsSession>,
+) -> Result<Created<CreatedSession>> {
     let attempt = Attempt::of(Surface::Admin, &body.email, client);
     counted(&app, Role::Ops, &attempt).await?;
     let mut tx = app.db.read(Role::Ops, "credential", LogId::PROCESSOR).await?;

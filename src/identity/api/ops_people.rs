@@ -41,7 +41,11 @@ pub(super) async fn list_ops_people(State(app): State<App>, _: OpsCaller, query:
 /// Adds an ops person.
 #[utoipa::path(post, path = "/api/admin/v1/ops-people", request_body = NewOpsPerson,
     responses((status = 201, body = Receipted<OpsPersonView>, description = "Added; the invitation is on its way.")))]
-pub(super) async fn add_ops_person(State(app): State<App>, caller: OpsCaller, Json(new): Json<NewOpsPerson>) -> Result<Created<Receipted<OpsPersonView>>> {
+pub(super) async fn add_ops_person(
+    State(app): State<App>,
+    caller: OpsCaller,
+    Json(new): Json<NewOpsPerson>,
+) -> Result<Created<Receipted<OpsPersonView>>> {
     let mut tx = app.db.write(Role::Ops, "add_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let id = store::insert_ops_person(&mut tx, &new.email, &new.name, new.role, None).await?;
     let route = "POST /api/admin/v1/invitation-acceptances";

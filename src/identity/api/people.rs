@@ -52,13 +52,23 @@ pub(super) async fn list_people(State(app): State<App>, caller: InstitutionCalle
 /// Shows one of the customer's people.
 #[utoipa::path(get, path = "/api/v1/people/{membership_id}", params(("membership_id" = MembershipId, Path, description = "The membership.")),
     responses((status = 200, body = MemberView, description = "The member.")))]
-pub(super) async fn get_member(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<MembershipId>) -> Result<Json<MemberView>> {
+pub(super) async fn get_member(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<MembershipId>,
+) -> Result<Json<MemberView>> {
     let mut tx = app.db.read(Role::App, "get_member", caller.log()).await?;
     Ok(Json(store::member(tx.conn(), caller.customer(), id).await?.into()))
 }
 
 /// Notes kinds that stand twice, and units that the customer does not have.
-async fn check_grants(tx: &mut WriteTx, customer: CustomerId, grants: &[AuthorityGrant], faults: &mut Faults, base: &Pointer) -> Result<()> {
+async fn check_grants(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    grants: &[AuthorityGrant],
+    faults: &mut Faults,
+    base: &Pointer,
+) -> Result<()> {
     let mut kinds = std::collections::BTreeSet::new();
     for (i, grant) in grants.iter().enumerate() {
         let at = base.at(i);
@@ -95,7 +105,11 @@ fn grant_entry(customer: CustomerId, caller: &InstitutionCaller, membership: Mem
 /// Invites a person.
 #[utoipa::path(post, path = "/api/v1/people", request_body = NewMember,
     responses((status = 201, body = Receipted<MemberView>, description = "A member; the invitation is on its way.")))]
-pub(super) async fn invite_person(State(app): State<App>, caller: InstitutionCaller, Json(new): Json<NewMember>) -> Result<Created<Receipted<MemberView>>> {
+pub(super) async fn invite_person(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    Json(new): Json<NewMember>,
+) -> Result<Created<Receipted<MemberView>>> {
     let customer = caller.customer();
     let mut tx = app.db.write(Role::App, "invite_person", Lock::Heads, caller.log(), &[]).await?;
     let needs = needs_over(new.authority.iter().map(|grant| grant.units.as_ref()));

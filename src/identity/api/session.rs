@@ -58,7 +58,15 @@ async fn revoke(app: &App, holder: Holder, id: SessionId) -> Result<SessionView>
     Ok(session.into())
 }
 
-async fn stepped_up(app: &App, surface: Surface, client: ClientAddress, holder: Holder, present: SessionId, id: SessionId, password: &Secret) -> Result<SessionView> {
+async fn stepped_up(
+    app: &App,
+    surface: Surface,
+    client: ClientAddress,
+    holder: Holder,
+    present: SessionId,
+    id: SessionId,
+    password: &Secret,
+) -> Result<SessionView> {
     let mut tx = app.db.read(holder.role(), "step_up", holder.home()).await?;
     store::session(tx.conn(), holder, id).await?;
     let (email, hash) = match holder {

@@ -93,7 +93,13 @@ pub async fn held(conn: &mut PgConnection, customer: CustomerId, membership: Mem
 ///
 /// # Errors
 /// [`Error::Conflict`] when the member has authority of this kind.
-pub async fn insert_authority(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, membership: MembershipId, granted: &Authority) -> Result<()> {
+pub async fn insert_authority(
+    tx: &mut WriteTx,
+    _by: Signatory,
+    customer: CustomerId,
+    membership: MembershipId,
+    granted: &Authority,
+) -> Result<()> {
     let now = tx.now();
     insert(tx.conn(), customer, membership, granted, now).await
 }
@@ -118,7 +124,11 @@ pub(super) async fn insert(
     )
     .execute(conn)
     .await
-    .map_err(conflict_on("authority_one", "already_granted", "The member has authority of this kind: end it before granting another."))?;
+    .map_err(conflict_on(
+        "authority_one",
+        "already_granted",
+        "The member has authority of this kind: end it before granting another.",
+    ))?;
     Ok(())
 }
 
@@ -126,7 +136,13 @@ pub(super) async fn insert(
 ///
 /// # Errors
 /// [`Error::NotFound`] when the member has none of this kind.
-pub async fn end_authority(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, membership: MembershipId, kind: AuthorityKind) -> Result<()> {
+pub async fn end_authority(
+    tx: &mut WriteTx,
+    _by: Signatory,
+    customer: CustomerId,
+    membership: MembershipId,
+    kind: AuthorityKind,
+) -> Result<()> {
     let now = tx.now();
     let done = sqlx::query!(
         "UPDATE authority SET ended_at = $4 WHERE customer_id = $1 AND membership_id = $2 AND kind = $3 AND ended_at IS NULL",

@@ -16,12 +16,10 @@ pub struct OwnCustomer {
 
 /// The present customer's row of the directory.
 pub async fn own_customer(conn: &mut PgConnection) -> Result<OwnCustomer> {
-    let row = sqlx::query!(
-        r#"SELECT name AS "name!", zone AS "zone!", privacy_contacts AS "privacy_contacts!" FROM own_customer()"#
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound)?;
+    let row = sqlx::query!(r#"SELECT name AS "name!", zone AS "zone!", privacy_contacts AS "privacy_contacts!" FROM own_customer()"#)
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::NotFound)?;
     Ok(OwnCustomer {
         name: row.name,
         zone: row.zone.parse().map_err(Error::internal)?,

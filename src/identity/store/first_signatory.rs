@@ -71,7 +71,11 @@ pub async fn insert_first_signatory(
     )
     .execute(tx.conn())
     .await
-    .map_err(conflict_on("first_signatory_once", "first_signatory_exists", "The customer has a first signatory, who grants all further authority."))?;
+    .map_err(conflict_on(
+        "first_signatory_once",
+        "first_signatory_exists",
+        "The customer has a first signatory, who grants all further authority.",
+    ))?;
     Ok(id)
 }
 

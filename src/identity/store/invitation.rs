@@ -68,11 +68,7 @@ pub async fn open_invitation(conn: &mut PgConnection, hash: Digest, now: Instant
 
 /// Accepts an invitation and sets the first password; false if it was not open, or not a first one.
 pub async fn accept(conn: &mut PgConnection, hash: Digest, password_hash: &str, now: Instant) -> Result<bool> {
-    let accepted = sqlx::query_scalar!(
-        r#"SELECT accept_invitation($1, $2, $3) AS "accepted!""#,
-        hash as Digest,
-        password_hash,
-        now as Instant
-    );
+    let accepted =
+        sqlx::query_scalar!(r#"SELECT accept_invitation($1, $2, $3) AS "accepted!""#, hash as Digest, password_hash, now as Instant);
     Ok(accepted.fetch_one(conn).await?)
 }

@@ -78,7 +78,13 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
 ///
 /// # Errors
 /// [`Error::Conflict`] when the address is taken.
-pub async fn insert_ops_person(tx: &mut WriteTx, email: &Email, name: &Name, role: OpsRole, password_hash: Option<&str>) -> Result<OpsPersonId> {
+pub async fn insert_ops_person(
+    tx: &mut WriteTx,
+    email: &Email,
+    name: &Name,
+    role: OpsRole,
+    password_hash: Option<&str>,
+) -> Result<OpsPersonId> {
     let (id, now): (OpsPersonId, _) = (tx.fresh(), tx.now());
     sqlx::query!(
         "INSERT INTO ops_person (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -98,13 +104,9 @@ pub async fn insert_ops_person(tx: &mut WriteTx, email: &Email, name: &Name, rol
 /// Ends an ops person's access.
 pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
     let now = tx.now();
-    let done = sqlx::query!(
-        "UPDATE ops_person SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL",
-        id as OpsPersonId,
-        now as Instant
-    )
-    .execute(tx.conn())
-    .await?;
+    let done = sqlx::query!("UPDATE ops_person SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id as OpsPersonId, now as Instant)
+        .execute(tx.conn())
+        .await?;
     ensure_one(&done)
 }
 

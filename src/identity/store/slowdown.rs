@@ -20,10 +20,7 @@ impl Attempt {
     #[must_use]
     pub fn of(surface: Surface, account: &Email, client: ClientAddress) -> Self {
         let under = |kind: &str, text: &str| sha256(&[surface.word().as_bytes(), b" ", kind.as_bytes(), b" ", text.as_bytes()]);
-        Self {
-            account: under("account", account.as_str()),
-            address: client.bucket().map(|address| under("address", &address.to_string())),
-        }
+        Self { account: under("account", account.as_str()), address: client.bucket().map(|address| under("address", &address.to_string())) }
     }
 }
 

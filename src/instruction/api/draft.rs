@@ -13,7 +13,12 @@ use crate::identity::{InstitutionCaller, OpsCaller};
 use crate::instruction::{NewInstruction, store};
 
 /// Reads the instruction as it will stand, commits, and adds tag and receipt.
-async fn committed(mut tx: WriteTx, customer: CustomerId, id: InstructionId, entries: Vec<NewEntry>) -> Result<(ETag, Receipted<InstructionView>)> {
+async fn committed(
+    mut tx: WriteTx,
+    customer: CustomerId,
+    id: InstructionId,
+    entries: Vec<NewEntry>,
+) -> Result<(ETag, Receipted<InstructionView>)> {
     let now = tx.now();
     let drafted = view(&store::find(tx.conn(), customer, id).await?, now);
     let etag = ETag::of(&drafted);

@@ -16,7 +16,11 @@ use crate::instruction::store;
     params(("kind" = inline(Option<InstructionKind>), Query, description = "Only of this kind"),
         ("limit" = Option<u32>, Query, description = "1 to 100, 25 when absent"), ("cursor" = Option<String>, Query, description = "next_cursor of the page before")),
     responses((status = 200, body = Page<InstructionLine>, description = "The instructions, without subjects")))]
-pub(super) async fn list_instructions(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<InstructionLine>>> {
+pub(super) async fn list_instructions(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    query: Query,
+) -> Result<Json<Page<InstructionLine>>> {
     listed(&app, Role::App, caller.customer(), query).await
 }
 

@@ -56,7 +56,11 @@ pub(super) async fn list_recipients(State(app): State<App>, caller: InstitutionC
 #[utoipa::path(get, path = "/api/v1/recipients/{recipient_id}",
     params(("recipient_id" = RecipientId, Path, description = "The recipient")),
     responses((status = 200, body = RecipientView, description = "The recipient")))]
-pub(super) async fn show_recipient(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<RecipientId>) -> Result<(ETag, Json<RecipientView>)> {
+pub(super) async fn show_recipient(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<RecipientId>,
+) -> Result<(ETag, Json<RecipientView>)> {
     let mut tx = app.db.read(Role::App, "recipient.show", caller.log()).await?;
     let shown = view(store::find_recipient(tx.conn(), caller.customer(), id).await?);
     Ok((ETag::of(&shown), Json(shown)))

@@ -42,7 +42,8 @@ pub(super) async fn revoke_instruction(
     let membership = may_stop(&mut tx, &caller, instruction.kind.into()).await?;
     let entries = store::revoke(&mut tx, membership, &instruction).await?;
     let revoked = view(&store::find(tx.conn(), customer, id).await?, now);
-    let notice = format!("The instruction {id} ({}) was withdrawn for your institution by the member {membership} at {now}.\n", instruction.kind);
+    let notice =
+        format!("The instruction {id} ({}) was withdrawn for your institution by the member {membership} at {now}.\n", instruction.kind);
     crate::customer::tell_customer(&mut tx, "instruction_revoked", id.uuid(), "An instruction was withdrawn", notice).await?;
     let receipts = crate::evidence::commit(tx, entries).await?;
     Ok(Created::at(format!("/api/v1/instructions/{id}"), receipted(revoked, receipts)?))
@@ -84,7 +85,8 @@ pub(super) async fn contest_instruction(
          A person of yours with authority can withdraw it, narrow it in a new version, or confirm it in writing (contest {contest}).\n",
         body.version, instruction.kind, body.ground,
     );
-    crate::customer::tell_customer(&mut tx, "instruction_contested", contest.uuid(), "An instruction appears to infringe the law", notice).await?;
+    crate::customer::tell_customer(&mut tx, "instruction_contested", contest.uuid(), "An instruction appears to infringe the law", notice)
+        .await?;
     let receipts = crate::evidence::commit(tx, entries).await?;
     Ok(Created::at(format!("/api/admin/v1/customers/{customer}/instructions/{id}"), receipted(contested, receipts)?))
 }

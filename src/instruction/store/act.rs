@@ -37,7 +37,13 @@ pub async fn revoke(tx: &mut WriteTx, revoked_by: MembershipId, instruction: &In
 ///
 /// # Errors
 /// [`Error::Invalid`] for a version that was not signed, [`Error::Conflict`] when it has ended or is contested.
-pub async fn contest(tx: &mut WriteTx, contested_by: OpsPersonId, instruction: &Instruction, version: u32, ground: &Note) -> Result<(ContestId, Vec<NewEntry>)> {
+pub async fn contest(
+    tx: &mut WriteTx,
+    contested_by: OpsPersonId,
+    instruction: &Instruction,
+    version: u32,
+    ground: &Note,
+) -> Result<(ContestId, Vec<NewEntry>)> {
     let now = tx.now();
     let Instruction { customer, id, .. } = *instruction;
     decide::may_contest(instruction, version, now)?;

@@ -6,7 +6,8 @@ use sqlx::postgres::PgConnection;
 
 use super::recipient;
 use crate::base::{
-    CustomerId, Digest, DocumentId, Error, Faults, Instant, InstructionId, InstructionKind, Recipient, RecipientId, Reference, Result, to_value,
+    CustomerId, Digest, DocumentId, Error, Faults, Instant, InstructionId, InstructionKind, Recipient, RecipientId, Reference, Result,
+    to_value,
 };
 use crate::db::{WriteTx, ensure_one};
 use crate::evidence::{Actor, Event, NewEntry};
@@ -35,14 +36,24 @@ pub async fn draft(tx: &mut WriteTx, customer: CustomerId, actor: &Actor, new: &
 }
 
 /// Writes the draft of the next version of a signed instruction.
-pub(in crate::instruction) async fn start(tx: &mut WriteTx, actor: &Actor, instruction: &Instruction, new: &NewInstruction) -> Result<Vec<NewEntry>> {
+pub(in crate::instruction) async fn start(
+    tx: &mut WriteTx,
+    actor: &Actor,
+    instruction: &Instruction,
+    new: &NewInstruction,
+) -> Result<Vec<NewEntry>> {
     let version = decide::may_start(instruction)?;
     let content = checked(tx, instruction.customer, Some(instruction.kind), new).await?;
     insert(tx, instruction.customer, actor, (instruction.id, version, instruction.kind), &content).await
 }
 
 /// Replaces the draft, whole.
-pub(in crate::instruction) async fn replace(tx: &mut WriteTx, actor: &Actor, instruction: &Instruction, new: &NewInstruction) -> Result<Vec<NewEntry>> {
+pub(in crate::instruction) async fn replace(
+    tx: &mut WriteTx,
+    actor: &Actor,
+    instruction: &Instruction,
+    new: &NewInstruction,
+) -> Result<Vec<NewEntry>> {
     let Instruction { customer, id, kind, .. } = *instruction;
     let version = decide::may_change(instruction)?.version;
     let content = checked(tx, customer, Some(kind), new).await?;
@@ -94,7 +105,12 @@ async fn insert(
     Ok(entries(customer, actor, (id, version, kind), digest))
 }
 
-fn entries(customer: CustomerId, actor: &Actor, (id, version, kind): (InstructionId, u32, InstructionKind), digest: Digest) -> Vec<NewEntry> {
+fn entries(
+    customer: CustomerId,
+    actor: &Actor,
+    (id, version, kind): (InstructionId, u32, InstructionKind),
+    digest: Digest,
+) -> Vec<NewEntry> {
     vec![NewEntry::new(customer, id, actor, Event::InstructionDrafted { instruction: id, version, kind, digest })]
 }
 

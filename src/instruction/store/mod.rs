@@ -7,8 +7,8 @@ mod read;
 mod recipient;
 mod sign;
 
-pub use act::{contest, revoke};
 pub(super) use act::confirm;
+pub use act::{contest, revoke};
 pub use draft::draft;
 pub(super) use draft::{replace, start};
 pub(super) use read::{demand_customer, find, list};

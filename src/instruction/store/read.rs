@@ -8,8 +8,8 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::base::{
-    ContestId, CustomerId, Digest, DocumentId, Error, Instant, InstructionId, InstructionKind, MembershipId, Note, OpsPersonId, PageQuery, Result,
-    Selector, TypedId, from_value,
+    ContestId, CustomerId, Digest, DocumentId, Error, Instant, InstructionId, InstructionKind, MembershipId, Note, OpsPersonId, PageQuery,
+    Result, Selector, TypedId, from_value,
 };
 use crate::instruction::model::{Confirmation, Content, Contest, Draft, Instruction, Version, Wording, Written};
 
@@ -132,7 +132,10 @@ async fn drafts(conn: &mut PgConnection, customer: CustomerId, ids: &[Uuid], who
                 written: written.ok_or_else(|| Error::internal("a draft that is not written"))?,
             };
             let version = number(row.version)?;
-            Ok((row.instruction_id, Draft { version, content, digest: row.digest, prepared_by: row.prepared_by, changed_at: row.changed_at }))
+            Ok((
+                row.instruction_id,
+                Draft { version, content, digest: row.digest, prepared_by: row.prepared_by, changed_at: row.changed_at },
+            ))
         })
         .collect()
 }

@@ -81,7 +81,13 @@ pub(super) async fn values(conn: &mut PgConnection, customer: CustomerId, ids: &
     Ok(rows.into_iter().map(|row| (row.id, value(row))).collect())
 }
 
-async fn read(conn: &mut PgConnection, customer: CustomerId, ids: Option<&[Uuid]>, after: Option<Uuid>, fetch: Option<i64>) -> Result<Vec<RecipientRow>> {
+async fn read(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    ids: Option<&[Uuid]>,
+    after: Option<Uuid>,
+    fetch: Option<i64>,
+) -> Result<Vec<RecipientRow>> {
     Ok(sqlx::query_as!(
         RecipientRow,
         r#"SELECT id AS "id: RecipientId", legal_entity AS "legal_entity: Name", country AS "country: Code", role AS "role: Code",

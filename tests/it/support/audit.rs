@@ -29,7 +29,11 @@ async fn verified(harness: &Harness, log: LogId, name: &str) -> Vec<StoredEntry>
         assert_eq!(leaf["at"], entry.at.to_string());
         assert_eq!(leaf["commitment"], commit_record(&entry.nonce.0, &entry.record).to_string(), "{name}: record at {index}");
         if let Some((subjects, nonce)) = &entry.subjects {
-            assert_eq!(entry.record["subjects"]["commitment"], commit_subjects(&nonce.0, subjects).to_string(), "{name}: subjects at {index}");
+            assert_eq!(
+                entry.record["subjects"]["commitment"],
+                commit_subjects(&nonce.0, subjects).to_string(),
+                "{name}: subjects at {index}"
+            );
         }
         leaves.push(entry.leaf_hash);
         if index % 7 == 0 || index + 1 == all.len() {

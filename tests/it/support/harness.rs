@@ -67,7 +67,9 @@ async fn shared() -> Shared {
     let start: Instant = START.parse().unwrap();
     let empty = Access { password: String::new(), logins: Vec::new(), keys: Vec::new() };
     let harness = Harness::open(opened, empty, start, 4);
-    let access = mandate::demo::load(&harness.app, &harness.clock, &harness.mail, "correct horse battery", start.plus(-Duration::hours(2))).await.unwrap();
+    let access = mandate::demo::load(&harness.app, &harness.clock, &harness.mail, "correct horse battery", start.plus(-Duration::hours(2)))
+        .await
+        .unwrap();
     harness.app.db.close().await;
     let _ = std::fs::remove_dir_all(&harness.mail);
     Shared { server, world, access }
