@@ -227,7 +227,7 @@ impl Config {
         !self.database.urls.is_empty()
     }
 
-    /// What is in force, as TOML, each key with its source; secrets only as set or unset.
+    /// What is in force, a line for each key with its source; secrets only as set or unset.
     #[must_use]
     pub fn shown(&self) -> &[String] {
         &self.shown

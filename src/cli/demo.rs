@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::failure::Failure;
 use super::print::{say, warn};
-use super::serving::Listeners;
+use super::serving::{Ending, Listeners};
 use super::{Context, logging, permit_key, serve, serving};
 use crate::app::App;
 use crate::config::Config;
@@ -18,15 +18,19 @@ use crate::demo::{Place, start};
 /// The database of the demo world.
 pub(super) const DATABASE: &str = "mandate_demo";
 
+/// The file of the demo's permit key, in the folder for data.
+pub(super) const PERMIT_KEY: &str = "permit-key.pem";
+
 /// Runs the command.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let home = data_home()?;
     let mut config = context.config()?.with_home(&home);
     logging::start_log(config.log)?;
     let listeners = Listeners::bind(&config).await?;
+    let ending = Ending::listen()?;
     let server = server(context, &home).await?;
     warn(server.banner());
-    let served = with_database(&mut config, &server, &home, listeners).await;
+    let served = serve_on(&server, &mut config, &home, listeners, ending).await;
     let stopped = server.stop().await;
     served?;
     Ok(stopped?)
@@ -43,11 +47,28 @@ pub(super) fn cluster(home: &Path) -> std::path::PathBuf {
     home.join("postgres")
 }
 
-async fn with_database(config: &mut Config, server: &PrivateServer, home: &Path, listeners: Listeners) -> Result<(), Failure> {
-    let Opened { urls, owner_url, .. } = server.open(DATABASE, true).await?;
+async fn serve_on(
+    server: &PrivateServer,
+    config: &mut Config,
+    home: &Path,
+    listeners: Listeners,
+    mut ending: Ending,
+) -> Result<(), Failure> {
+    let base_url = listeners.base_url()?;
+    // A signal before the service answers ends the process here, so that the server is stopped.
+    let (app, welcome) = tokio::select! {
+        prepared = prepare(server, config, home, base_url) => prepared?,
+        () = ending.next() => return Ok(()),
+    };
+    serving::run(app, listeners, ending, || say(welcome)).await
+}
+
+/// The program on its private database, with the world in it, and what to print.
+async fn prepare(server: &PrivateServer, config: &mut Config, home: &Path, base_url: String) -> Result<(App, String), Failure> {
+    let Opened { urls, owner_url, .. } = whole(server).await?;
     serve::make_folders(config)?;
     if config.permits.key_file.as_os_str().is_empty() {
-        config.permits.key_file = permit_key::ensure(&home.join("permit-key.pem"))?;
+        config.permits.key_file = permit_key::ensure(&home.join(PERMIT_KEY))?;
     }
     let db = serve::open(config, &urls)?;
     let faults = crate::db::guard(&db).await?;
@@ -55,9 +76,21 @@ async fn with_database(config: &mut Config, server: &PrivateServer, home: &Path,
         return Err(Failure::all(faults));
     }
     let app = App::of(config, db, Some(logging::start_metrics()?))?;
-    let base_url = listeners.base_url()?;
     let mail = config.mail.directory.clone();
-    let place = Place { base_url, home: home.to_path_buf(), mail, owner_url: owner_url.expose_secret().to_owned().into() };
-    let welcome = start(&app, &place).await?;
-    serving::run(app, listeners, || say(welcome)).await
+    let welcome = start(&app, &Place { base_url, home: home.to_path_buf(), mail, owner_url }).await?;
+    Ok((app, welcome))
+}
+
+/// The demo's database. One in which the loading of the world was broken off is made anew: half a
+/// world would answer wrongly, and nothing in it is anybody's.
+async fn whole(server: &PrivateServer) -> Result<Opened, Failure> {
+    let opened = server.open(DATABASE, true).await?;
+    let mut owner = crate::db::connect(opened.owner_url.expose_secret()).await?;
+    let is_whole = crate::db::installation_at(&mut owner).await?.world_loaded;
+    drop(owner);
+    if opened.created || is_whole {
+        return Ok(opened);
+    }
+    server.remove(DATABASE).await?;
+    Ok(server.open(DATABASE, true).await?)
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
     }
-    let demo_key = home.join("permit-key.pem");
+    let demo_key = home.join(demo::PERMIT_KEY);
     let unset = config.permits.key_file.as_os_str().is_empty();
     if installation || !unset || demo_key.exists() {
         let file = if !installation && unset { &demo_key } else { &config.permits.key_file };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 
 use super::failure::{Failure, words};
-use super::serving::Listeners;
+use super::serving::{Ending, Listeners};
 use super::{Context, logging, permit_key, serving};
 use crate::app::App;
 use crate::base::{SystemClock, SystemEntropy};
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     }
     make_folders(&config)?;
     let app = App::of(&config, db, Some(logging::start_metrics()?))?;
-    serving::run(app, listeners, || ()).await
+    serving::run(app, listeners, Ending::listen()?, || ()).await
 }
 
 /// The database of the settings, not yet connected.

@@ -45,17 +45,19 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// The signals that end the process.
-struct Ending {
+pub(super) struct Ending {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Ending {
-    fn listen() -> Result<Self, Failure> {
+    /// Hears signals from now on; one that comes early is kept until somebody waits for it.
+    pub(super) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard: {error}")));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
-    async fn next(&mut self) {
+    /// Waits for a signal.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -64,8 +66,8 @@ impl Ending {
 }
 
 /// Serves until a signal; `ready` is called once connections are being answered.
-pub(super) async fn run(app: App, listeners: Listeners, ready: impl FnOnce()) -> Result<(), Failure> {
-    let mut ending = Ending::listen()?;
+pub(super) async fn run(app: App, listeners: Listeners, mut ending: Ending, ready: impl FnOnce()) -> Result<(), Failure> {
+    app::prepare(&app).await?;
     let stop = CancellationToken::new();
     let router = app::router(app.clone())?.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone().cancelled_owned();

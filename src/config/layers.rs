@@ -149,7 +149,7 @@ pub(super) fn shown(figment: &Figment, key: &str) -> String {
     let value = match figment.find_value(key) {
         Ok(Value::String(_, text)) if URLS.contains(&name) => if text.is_empty() { "[unset]" } else { "[set]" }.to_owned(),
         Ok(Value::String(_, text)) => format!("{text:?}"),
-        Ok(value) => value.to_u128().map_or_else(String::new, |number| number.to_string()),
+        Ok(value) => value.to_i128().map_or_else(String::new, |number| number.to_string()),
         Err(_) => String::new(),
     };
     format!("{key} = {value}  # {source}")

@@ -29,6 +29,8 @@ pub fn fingerprint() -> String {
 /// When the URL cannot be read or the server does not answer.
 pub async fn connect(url: &str) -> Result<PgConnection> {
     let options = PgConnectOptions::from_str(url).map_err(|_| Error::internal("a database URL cannot be read"))?;
+    // Without it every second start would log that a table exists already.
+    let options = options.application_name("mandate").options([("client_min_messages", "warning")]);
     // With its cause: this is for the command line, and not for a client.
     PgConnection::connect_with(&options).await.map_err(Error::internal)
 }
@@ -109,21 +111,25 @@ async fn become_owner(conn: &mut PgConnection) -> Result<()> {
     )
     .fetch_one(&mut *conn)
     .await?;
-    if login {
-        return Ok(());
-    }
-    if !member && !creates {
+    if !login && !member && !creates {
         return Err(Error::conflict("not_the_owner", "log in as mandate_owner, or as a login that is a member of it"));
     }
-    if !member {
+    if !login && !member {
         conn.execute("GRANT mandate_owner TO CURRENT_USER").await?;
     }
-    // btree_gist and the tables need these; the owner of the database can grant them.
-    let database: String = sqlx::query_scalar("SELECT quote_ident(current_database())").fetch_one(&mut *conn).await?;
-    conn.execute(sqlx::AssertSqlSafe(format!("GRANT CREATE ON DATABASE {database} TO mandate_owner"))).await?;
-    conn.execute("GRANT CREATE, USAGE ON SCHEMA public TO mandate_owner").await?;
-    conn.execute("SET ROLE mandate_owner").await?;
-    Ok(())
+    if !login {
+        let database: String = sqlx::query_scalar("SELECT quote_ident(current_database())").fetch_one(&mut *conn).await?;
+        // Who may not grant this is only warned; what came of it is asked below.
+        conn.execute(sqlx::AssertSqlSafe(format!("GRANT CREATE ON DATABASE {database} TO mandate_owner"))).await?;
+        conn.execute("GRANT CREATE, USAGE ON SCHEMA public TO mandate_owner").await?;
+        conn.execute("SET ROLE mandate_owner").await?;
+    }
+    let able: bool =
+        sqlx::query_scalar("SELECT has_database_privilege(current_database(), 'CREATE') AND has_schema_privilege('public', 'CREATE')")
+            .fetch_one(&mut *conn)
+            .await?;
+    let grant = "mandate_owner may not create here: as the database's owner, grant it CREATE on the database and on the schema public, or make it the owner";
+    if able { Ok(()) } else { Err(Error::conflict("not_allowed", grant)) }
 }
 
 async fn versions(conn: &mut PgConnection) -> Result<Vec<i64>> {

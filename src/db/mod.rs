@@ -2,6 +2,7 @@
 //! guard and the private server. The only place that begins a transaction, so that no statement
 //! runs without a tenant, without a locked head where it writes, or as the owner.
 
+mod encoding;
 mod errors;
 mod guard;
 mod installation;
@@ -10,7 +11,6 @@ mod pools;
 mod private;
 pub mod server;
 mod tx;
-mod types;
 
 pub use errors::{conflict_on, ensure_one};
 pub use guard::check as guard;

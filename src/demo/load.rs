@@ -16,7 +16,7 @@ use super::call::{Caller, member};
 use super::world::{Customer, Ops, World, accepted_on, text};
 use crate::app::App;
 use crate::base::{Error, FixedClock, Instant, Result};
-use crate::document::pdf;
+use crate::document::pdf_of_lines;
 
 /// How long before its acceptance an agreement is prepared: longer than a first signatory's 72 hours.
 const LEAD: Duration = Duration::days(5);
@@ -144,7 +144,7 @@ impl Loader<'_> {
         let id = id_of(known, &customer.key)?;
         let admin = self.ops_login("ops_admin").await?;
         let path = format!("/api/admin/v1/customers/{id}");
-        let pdf = pdf::of_lines(&format!("Data processing agreement: {}", customer.name), &lines(agreement));
+        let pdf = pdf_of_lines(&format!("Data processing agreement: {}", customer.name), &lines(agreement));
         let document =
             admin.send(Method::POST, &format!("{path}/documents"), &[("content-type", "application/pdf")], Body::from(pdf)).await?;
         let platform = text(agreement, "platform");

@@ -6,11 +6,11 @@ mod access;
 mod call;
 mod load;
 mod mailbox;
-mod start;
 mod tour;
+mod welcome;
 mod world;
 
 pub use access::{Access, Login, PlatformKey};
 pub use load::load;
-pub use start::{Place, start};
 pub use tour::tour;
+pub use welcome::{Place, start};

@@ -127,7 +127,7 @@ mod tests {
             (b"Received: x\n\tby y\nDATE: x\nfrom: a\n\n".to_vec(), Some(MediaType::Email)),
             (b"From: a@b.no\r\nSubject: x\r\n\r\nDate: x".to_vec(), None),
             (b"From: a@b.no\r\nDate: x\r\nno blank line".to_vec(), None),
-            (b"From: a@b.no\r\nDate: x\r\n".to_vec(), None),
+            (b"From: a@b.no\r\nDate: x\r\n".to_vec(), Some(MediaType::Email)),
             (b" From: a\nDate: x\n\n".to_vec(), None),
             (b"<html>From: Date:</html>".to_vec(), None),
             (b"MZ\x90\0".to_vec(), None),

@@ -4,12 +4,13 @@
 
 mod api;
 mod media;
-pub mod pdf;
+mod pdf;
 mod spool;
 mod store;
 mod view;
 
 pub use api::routes;
 pub use media::MediaType;
+pub use pdf::of_lines as pdf_of_lines;
 pub use store::{document_by_id, store_bytes};
 pub use view::DocumentView;

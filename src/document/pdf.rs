@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn text_is_escaped_and_letters_outside_the_encoding_are_replaced() {
-        assert_eq!(literal("a(b)\\c"), b"a\\(b\\)\\c");
+        assert_eq!(literal("a(b)\\c"), b"a\\(b\\)\\\\c");
         assert_eq!(literal("Søby – 漢\n"), b"S\xf8by \x96 ??");
     }
 

@@ -2,7 +2,7 @@
 //! registry. Rule: no effect without its entry, no entry without its effect; the entry commits in
 //! the transaction of the effect. Facts are rebuilt from entries by one pure `apply`.
 
-mod append;
+mod appending;
 mod decision;
 mod event;
 mod facts;
@@ -11,7 +11,7 @@ mod log;
 mod registry_facts;
 mod store;
 
-pub use append::{
+pub use appending::{
     Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin,
 };
 pub use decision::*;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
-use super::append::{NewEntry, Receipt, Row, origin};
+use super::appending::{NewEntry, Receipt, Row, origin};
 use super::event::Event;
 use crate::base::{Code, Digest, EntryId, Error, Instant, Result, Selector, from_value};
 use crate::db::LogId;

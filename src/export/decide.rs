@@ -2,15 +2,14 @@
 //! in; a grant or every reason out. It reads nothing. A [`Grant`] can be made here only, and the
 //! one function that issues a permit demands it.
 
-use std::collections::BTreeSet;
-
 use chrono::NaiveDate;
 
 use super::candidate;
-use crate::base::{AgreementId, Code, Digest, Error, ExportId, Instant, InstructionKind, Overlap, Result, Selector};
+use super::restriction::restrictions;
+use crate::base::{AgreementId, Code, Digest, Error, ExportId, Instant, Result, Selector};
 use crate::evidence::{
     AgreementFacts, Cause, ExportFacts, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict,
-    SuspendedBy, VersionFacts,
+    SuspendedBy,
 };
 
 /// How long an answer may be repeated, and the longest life of a permit, in milliseconds.
@@ -334,55 +333,6 @@ fn recipient_outside(
         let cause = Cause::Agreement { id, version: agreement.version };
         reasons.push(Reason { code: ReasonCode::RecipientOutsideResidency, cause });
     }
-}
-
-/// Restrictions in force (GDPR Art. 18): a restricted selector inside a wider one is excepted, what
-/// may be restricted itself is refused.
-fn restrictions(request: &ExportRequest, facts: &Facts, now: Instant, reasons: &mut Vec<Reason>) -> (Vec<Selector>, SubjectVerdict) {
-    let mut except = BTreeSet::new();
-    let mut verdict = SubjectVerdict::default();
-    let mut partial = BTreeSet::new();
-    for (version, restriction) in restrictions_in_force(request, facts, now) {
-        for restricted in restriction.subjects.iter().flatten() {
-            for asked in &request.subjects {
-                match restricted.overlap(asked) {
-                    Overlap::Covers => {
-                        verdict.forbidding.insert(version);
-                    }
-                    Overlap::Partial if matches!(asked, Selector::Subject { .. }) => {
-                        verdict.forbidding.insert(version);
-                    }
-                    Overlap::Partial => {
-                        except.insert(restricted.clone());
-                        partial.insert(version);
-                    }
-                    Overlap::Disjoint => {}
-                }
-            }
-        }
-    }
-    if except.len() > MAX_EXCEPT {
-        verdict.forbidding.extend(partial);
-    }
-    verdict.except_count = except.len() as u64;
-    for version in &verdict.forbidding {
-        let cause = Cause::Instruction { id: version.id, version: version.version };
-        reasons.push(Reason { code: ReasonCode::RestrictionInForce, cause });
-    }
-    (except.into_iter().collect(), verdict)
-}
-
-fn restrictions_in_force<'f>(
-    request: &'f ExportRequest,
-    facts: &'f Facts,
-    now: Instant,
-) -> impl Iterator<Item = (InstructionRef, &'f VersionFacts)> {
-    facts.instructions.iter().filter(|(_, i)| i.kind == InstructionKind::Restriction && !i.revoked).flat_map(move |(id, instruction)| {
-        let present = instruction.versions.iter().rfind(|(_, v)| v.valid_from <= now);
-        present
-            .filter(|(_, v)| v.valid_until.is_none_or(|until| now < until) && v.scope.platforms.contains(&request.platform))
-            .map(|(version, v)| (InstructionRef { id: *id, version: *version }, v))
-    })
 }
 
 /// Says whether a report of completion fits the export's state.

@@ -6,9 +6,12 @@ mod advice;
 mod api;
 mod candidate;
 mod decide;
+#[cfg(test)]
+mod decide_tests;
 mod gate;
 mod permit;
 mod replay;
+mod restriction;
 mod store;
 
 pub use advice::advice;

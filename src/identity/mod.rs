@@ -3,7 +3,7 @@
 //! of that customer; no ops role signs, accepts or approves for a customer at all.
 
 mod api;
-mod authenticate;
+mod authentication;
 mod bootstrap;
 mod caller;
 mod decide;
@@ -14,7 +14,7 @@ mod store;
 mod token;
 
 pub use api::routes;
-pub use authenticate::authenticate;
+pub use authentication::authenticate;
 pub use bootstrap::bootstrap_ops;
 pub use caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential, PlatformCaller};
 pub use model::{Authority, AuthorityKind, Needs, Secret};

@@ -153,7 +153,7 @@ async fn a_stale_or_missing_if_match_signs_nothing() {
         let id = h.drafted(&kari, &instruction()).await;
         let path = format!("/api/v1/instructions/{id}");
         let seen = kari.get(&path).await.expect(200).headers["etag"].to_str().unwrap().to_owned();
-        let narrower = with(instruction(), json!({"kind": null, "data_categories": ["identity"]}));
+        let narrower = with(instruction(), json!({"data_categories": ["identity"]}));
         let put = kari.json(Method::PUT, &format!("{path}/draft"), &[("if-match", &seen)], &narrower).await;
         assert!(put.status.is_success(), "{}", String::from_utf8_lossy(&put.bytes));
         let sign = format!("{path}/signatures");
@@ -170,7 +170,7 @@ async fn documents_are_what_they_say_or_are_not_stored() {
     run(async |h: &Harness| {
         let kari = h.person(KARI).await;
         let before = size(&kari).await;
-        let pdf = mandate::document::pdf::of_lines("Instruction", &["Export nothing.".to_owned()]);
+        let pdf = mandate::document::pdf_of_lines("Instruction", &["Export nothing.".to_owned()]);
         let upload = async |kind: &str, digest: Option<&str>, bytes: Vec<u8>| {
             let mut headers = vec![("content-type", kind)];
             headers.extend(digest.map(|d| ("content-digest", d)));
@@ -213,7 +213,7 @@ async fn a_second_agreement_for_the_same_customer_and_platform_is_a_conflict() {
             "parameters": present["parameters"]});
         let answer = h.person(ADMIN).await.post(&path, &body).await;
         problem(&answer, 409, "conflict");
-        let spoilt: Value = with(body, json!({"external_id": "other", "parameters": with(present["parameters"].clone(), json!({"purposes": ["sale", "x"], "extra": 1, "breach_notice_hours": 0}))}));
+        let spoilt: Value = with(body, json!({"external_id": "other", "parameters": with(present["parameters"].clone(), json!({"purposes": ["sale", "x"], "residency": ["XX"], "valid_to_on": "2001-01-01"}))}));
         let answer = h.person(ADMIN).await.post(&path, &spoilt).await;
         problem(&answer, 422, "invalid-body");
         assert!(answer.faults().len() >= 3, "{:?}", answer.faults());

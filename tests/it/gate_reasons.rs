@@ -197,7 +197,8 @@ async fn revoked_contested_and_superseded_instructions_permit_nothing() {
         let path = format!("/api/v1/instructions/{id}");
         let privacy = h.person(PRIVACY).await;
         let contests = format!("/api/admin/v1/customers/{}/instructions/{id}/contests", h.customer("Nordvik"));
-        let contest = privacy.post(&contests, &json!({"version": 1, "ground": "GDPR Art. 6"})).await.expect(201).text("/id");
+        let contest =
+            privacy.post(&contests, &json!({"version": 1, "ground": "GDPR Art. 6"})).await.expect(201).text("/versions/0/contests/0/id");
         only(&h.ask(&platform, "a", &export()).await, "instruction_contested");
         let body = json!({"contest": contest, "text": "We have looked at it and confirm it."});
         kari.post(&format!("{path}/confirmations"), &body).await.expect(201);
@@ -205,7 +206,7 @@ async fn revoked_contested_and_superseded_instructions_permit_nothing() {
         // A new version for another purpose and recipient supersedes the first.
         let other = with(
             instruction(),
-            json!({"kind": null, "purposes": ["archiving"],
+            json!({"purposes": ["archiving"],
             "recipients": [{"legal_entity": "Nordvik arkivtjeneste IKS", "country": "NO", "role": "archive"}]}),
         );
         kari.post(&format!("{path}/versions"), &other).await.expect(201);

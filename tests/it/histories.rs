@@ -103,7 +103,7 @@ async fn step(h: &Harness, dice: &Dice, who: &Actors, made: &mut Made, number: u
             let path = format!("/api/admin/v1/customers/{}/instructions/{id}/contests", h.customer("Nordvik"));
             let contest = who.privacy.post(&path, &json!({"version": 1, "ground": "GDPR Art. 5"})).await;
             if contest.status == 201 && dice.roll(2) == 0 {
-                let body = json!({"contest": contest.text("/id"), "text": "We confirm."});
+                let body = json!({"contest": contest.text("/versions/0/contests/0/id"), "text": "We confirm."});
                 who.kari.post(&format!("/api/v1/instructions/{id}/confirmations"), &body).await.expect(201);
             }
         }

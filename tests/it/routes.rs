@@ -53,12 +53,7 @@ fn body(route: &Route, password: &str) -> Value {
         "signatures" => json!({"version": 1}),
         "acceptances" => json!({"document_sha256": "0".repeat(64)}),
         "confirmations" => json!({"contest": "con_0190a0b0c0d0700080000123456789ab", "text": "Confirmed."}),
-        "versions" => {
-            let mut value = instruction();
-            value.as_object_mut().unwrap().remove("kind");
-            value
-        }
-        "draft" => instruction(),
+        "versions" | "draft" => instruction(),
         "authorities" => json!({"kind": "export"}),
         "step-ups" => json!({"password": password}),
         "contests" => json!({"version": 1, "ground": "GDPR Art. 6"}),

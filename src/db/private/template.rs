@@ -51,7 +51,10 @@ impl PrivateServer {
         let mut admin = connect(self.address(None, None).expose_secret()).await?;
         // A number of a process comes again, in containers soon.
         remove(&mut admin, &name).await?;
-        let sql = format!("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY {STRATEGY}", quoted(&name), super::OWNER, quoted(template));
+        // Measured on Postgres 15, 16 copies at once: without fsync 20 ms each by files and 30 ms
+        // by log; with fsync, which a given server has, the checkpoints of the former cost more.
+        let strategy = if matches!(self.place, Place::Own(_)) { "FILE_COPY" } else { "WAL_LOG" };
+        let sql = format!("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY {strategy}", quoted(&name), super::OWNER, quoted(template));
         admin.execute(AssertSqlSafe(sql)).await?;
         admin.close().await?;
         Ok(self.opened(&name, true))
@@ -88,9 +91,6 @@ impl PrivateServer {
         Ok(())
     }
 }
-
-/// How a copy is made.
-const STRATEGY: &str = "FILE_COPY";
 
 async fn remove(admin: &mut PgConnection, name: &str) -> Result<()> {
     admin.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name)))).await?;

@@ -156,12 +156,6 @@ impl Harness {
         rows.into_iter().collect()
     }
 
-    /// Runs a statement as the owner: for states that no route can make.
-    pub async fn as_owner(&self, sql: &'static str) {
-        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut owner).await.unwrap();
-    }
-
     /// Drafts and signs an instruction; gives its id.
     pub async fn signed(&self, signatory: &Client, instruction: &Value) -> String {
         let id = self.drafted(signatory, instruction).await;
