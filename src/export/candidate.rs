@@ -39,7 +39,7 @@ pub(super) fn choose<'a>(context: &Context<'a>) -> (Option<Tested<'a>>, Vec<Test
     if let Some(first) = tested.iter().position(|c| c.reasons.is_empty()) {
         return (Some(tested.swap_remove(first)), Vec::new(), false);
     }
-    tested.sort_by_key(|c| (!c.shares_purpose, std::cmp::Reverse(c.facts.signed), c.version));
+    tested.sort_by_key(|c| (!c.shares_purpose, std::cmp::Reverse((c.facts.signed, c.version))));
     let more = tested.len() > MAX_EXPLAINED;
     tested.truncate(MAX_EXPLAINED);
     (None, tested, more)
@@ -54,12 +54,9 @@ fn candidates<'a>(context: &Context<'a>) -> impl Iterator<Item = (InstructionRef
         .iter()
         .filter(|(_, i)| i.kind == InstructionKind::Export)
         .flat_map(|(id, i)| i.versions.iter().map(move |(version, v)| (InstructionRef { id: *id, version: *version }, i, v)))
-        .filter(move |(version, _, v)| match cited {
-            Some(cited) => *version == cited,
-            None => {
-                v.scope.platforms.contains(&request.platform)
-                    && (v.scope.purposes.contains(&request.purpose) || v.scope.recipients.iter().any(|r| r.same(&request.recipient)))
-            }
+        .filter(move |(version, _, v)| {
+            let shares = v.scope.purposes.contains(&request.purpose) || v.scope.recipients.iter().any(|r| r.same(&request.recipient));
+            v.scope.platforms.contains(&request.platform) && cited.map_or(shares, |cited| *version == cited)
         })
 }
 
@@ -70,7 +67,8 @@ pub(super) fn knows_channel(registry: &RegistryFacts, request: &ExportRequest) -
 fn test<'a>(context: &Context<'a>, version: InstructionRef, instruction: &InstructionFacts, facts: &'a VersionFacts) -> Tested<'a> {
     let Context { request, facts: View { registry, .. }, .. } = *context;
     let covered = |asked| facts.subjects.iter().flatten().any(|s| s.covers(asked));
-    let covers_subjects = request.subjects.iter().all(covered);
+    // Nobody named is not everybody covered.
+    let covers_subjects = !request.subjects.is_empty() && request.subjects.iter().all(covered);
     let mut codes = Vec::new();
     states(context, version, instruction, facts, &mut codes);
     let shares_purpose = facts.scope.purposes.contains(&request.purpose);

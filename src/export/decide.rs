@@ -109,8 +109,10 @@ pub fn decide_export(request: &ExportRequest, facts: View<'_>, now: Instant) -> 
 #[must_use]
 pub fn decide_again(export: ExportId, first_at: Instant, request: &ExportRequest, facts: View<'_>, now: Instant) -> Considered {
     let mut reasons = too_old(first_at, now);
-    if facts.customer.exports.get(&export).is_some_and(|e| e.aborted) {
-        reasons.push(of_export(ReasonCode::PermitAborted, export));
+    match facts.customer.exports.get(&export) {
+        None => return only(of_export(ReasonCode::PermitAltered, export)),
+        Some(e) if e.aborted => reasons.push(of_export(ReasonCode::PermitAborted, export)),
+        Some(_) => {}
     }
     evaluate(request, facts, now, Some(export), reasons)
 }
@@ -140,16 +142,15 @@ pub fn decide_redemption(presented: &Presented<'_>, request: &ExportRequest, fac
     if !presented.intact {
         reasons.push(of_export(ReasonCode::PermitAltered, id));
     }
-    if let Some(export) = facts.customer.exports.get(&id) {
-        match presented.first_at {
-            Some(first_at) => reasons.extend(too_old(first_at, now)),
-            None if export.redeemed => reasons.push(of_export(ReasonCode::PermitRedeemed, id)),
-            None if now >= export.grant.expires_at => reasons.push(of_export(ReasonCode::PermitExpired, id)),
-            None => {}
-        }
-        if export.aborted {
-            reasons.push(of_export(ReasonCode::PermitAborted, id));
-        }
+    let Some(export) = facts.customer.exports.get(&id) else { return only(of_export(ReasonCode::PermitAltered, id)) };
+    match presented.first_at {
+        Some(first_at) => reasons.extend(too_old(first_at, now)),
+        None if export.redeemed => reasons.push(of_export(ReasonCode::PermitRedeemed, id)),
+        None if now >= export.grant.expires_at => reasons.push(of_export(ReasonCode::PermitExpired, id)),
+        None => {}
+    }
+    if export.aborted {
+        reasons.push(of_export(ReasonCode::PermitAborted, id));
     }
     evaluate(request, facts, now, Some(id), reasons)
 }

@@ -22,7 +22,7 @@ pub(super) fn restrictions(
     for (version, restriction) in restrictions_in_force(request, facts, now) {
         for restricted in restriction.subjects.iter().flatten() {
             for asked in &request.subjects {
-                match restricted.overlap(asked) {
+                match restricted.restricts(asked) {
                     Overlap::Covers => {
                         verdict.forbidding.insert(version);
                     }

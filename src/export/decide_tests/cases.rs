@@ -65,7 +65,12 @@ fn a_refusal_explains_twenty_the_most_recent_of_the_purpose_first() {
 fn a_window_holds_from_its_first_instant_to_before_its_end() {
     let mut w = World::new();
     let (from, until) = (w.version().valid_from, w.version().valid_until.unwrap());
-    for (now, expected) in [(from.millis() - 1, &["instruction_not_yet_valid"][..]), (from.millis(), &[]), (until.millis() - 1, &[]), (until.millis(), &["instruction_expired"])] {
+    for (now, expected) in [
+        (from.millis() - 1, &["instruction_not_yet_valid"][..]),
+        (from.millis(), &[]),
+        (until.millis() - 1, &[]),
+        (until.millis(), &["instruction_expired"]),
+    ] {
         w.now = crate::base::Instant::from_millis(now).unwrap();
         assert_eq!(words(&w.decide()), expected, "{}", w.now);
     }

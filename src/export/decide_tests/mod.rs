@@ -2,10 +2,8 @@
 //! over small random worlds. Each property names the break of the rule with which it was seen to fail.
 
 mod cases;
-mod generate;
 mod permits;
 mod properties;
-mod recheck;
 mod restrictions;
 mod table;
 mod volume;

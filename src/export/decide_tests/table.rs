@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::world::{AGR, EXP, INS, RES, SUS, World, allowed, at, code, codes, group, id, reasons, recipient, reference, rows, unit, version_of, words};
+use super::world::{
+    AGR, EXP, INS, RES, SUS, World, allowed, at, code, codes, group, id, reasons, recipient, reference, rows, unit, version_of, words,
+};
 use crate::base::{ContestId, VolumeLimits};
 use crate::evidence::{Cause, Reason, ReasonCode as R, SuspendedBy};
 use crate::export::decide::{Considered, Decision};

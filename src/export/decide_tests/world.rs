@@ -10,12 +10,12 @@ use chrono::Duration;
 use uuid::Uuid;
 
 use crate::base::{
-    AgreementId, Code, Digest, ExportId, Instant, InstructionId, InstructionKind, Note, Recipient, Reference, Scope, Selector, TypedId, Volume,
-    VolumeLimits,
+    AgreementId, Code, Digest, ExportId, Instant, InstructionId, InstructionKind, Note, Recipient, Reference, Scope, Selector, TypedId,
+    Volume, VolumeLimits,
 };
 use crate::evidence::{
-    AgreementFacts, AgreementTerms, Channel, EeaOnly, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef, Membership,
-    Reason, RegistryFacts, RequestedBy, RequesterKind, Residency, VersionFacts,
+    AgreementFacts, AgreementTerms, Channel, EeaOnly, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef,
+    Membership, Reason, RegistryFacts, RequestedBy, RequesterKind, Residency, VersionFacts,
 };
 use crate::export::decide::{Considered, Decision, Grant, Presented, View, decide_again, decide_export, decide_redemption};
 
