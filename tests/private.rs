@@ -2,7 +2,12 @@
 //! once, and left alone where another installation has its logins. The server is the one of
 //! `DATABASE_URL`, else the program's own below `target`.
 
-#![allow(clippy::disallowed_methods, reason = "a test reads DATABASE_URL where config does for the program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and reads DATABASE_URL where config does for the program"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

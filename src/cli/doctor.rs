@@ -178,7 +178,7 @@ fn unwritable(folder: &Path) -> Option<String> {
     let written = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe);
     match written {
         Ok(_) => {
-            let _ = std::fs::remove_file(&probe);
+            std::fs::remove_file(&probe).ok();
             None
         }
         Err(error) => Some(format!("cannot write to {}: {error}", existing.display())),

@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors too, with exit code 0; a closed pipe is nobody's loss.
-            let _ = error.print();
+            error.print().ok();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };

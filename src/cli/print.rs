@@ -5,10 +5,10 @@ use std::io::Write;
 
 /// Prints one or more lines.
 pub(super) fn say(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+    writeln!(std::io::stdout().lock(), "{}", text.as_ref()).ok();
 }
 
 /// Prints one or more lines beside the output.
 pub(super) fn warn(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+    writeln!(std::io::stderr().lock(), "{}", text.as_ref()).ok();
 }

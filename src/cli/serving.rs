@@ -90,7 +90,7 @@ async fn drain(app: &App, main: JoinHandle<std::io::Result<()>>, mut ending: End
     let ended = async {
         // The listener's task ends when its connections have; the work of a client that has left
         // is still on the tracker.
-        let _ = main.await;
+        main.await.ok();
         app.tracker.close();
         app.tracker.wait().await;
     };

@@ -64,7 +64,7 @@ fn welcome(place: &Place, access: &Access, script: &str) -> String {
     let mut text = String::new();
     let base = &place.base_url;
     let mut line = |words: std::fmt::Arguments<'_>| {
-        let _ = writeln!(text, "{words}");
+        writeln!(text, "{words}").ok();
     };
     line(format_args!("Mandate serves on {base} (API pages: {base}/docs)"));
     line(format_args!(""));

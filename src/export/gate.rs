@@ -59,7 +59,7 @@ pub(super) enum Answer {
     WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
     Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
     Refused { refusal: Refusal, receipt: Receipt, again: bool },
-    Reported { export: ExportId, event: Event, receipt: Receipt, again: bool },
+    Reported { export: ExportId, event: Box<Event>, receipt: Receipt, again: bool },
 }
 
 /// Answers one ask of one customer.
@@ -246,10 +246,7 @@ impl Batch {
         let (event, completed) = match &asked.ask {
             Ask::Complete { delivered, sha256, .. } => {
                 may_complete(export)?;
-                let over = |((name, asked), (_, given)): ((&'static str, Option<u64>), (&'static str, Option<u64>))| {
-                    (given.unwrap_or(0) > asked.unwrap_or(u64::MAX)).then(|| name.to_owned())
-                };
-                let over = asked_for.parts().into_iter().zip(delivered.parts()).filter_map(over).collect();
+                let over = over(&asked_for, delivered);
                 (Event::ExportCompleted { export: *id, delivered: *delivered, sha256: *sha256, over }, true)
             }
             Ask::Abort { delivered, .. } => {
@@ -262,7 +259,7 @@ impl Batch {
         let now = self.tx.now();
         let report = to_value(&event).get("record").cloned().unwrap_or_default();
         store::close(self.tx.conn(), self.customer, *id, completed, &report, now).await?;
-        Ok(Answer::Reported { export: *id, event, receipt, again: false })
+        Ok(Answer::Reported { export: *id, event: Box::new(event), receipt, again: false })
     }
 
     /// The same key again: a refusal repeats; an allowance only while it would still be given.
@@ -277,7 +274,7 @@ impl Batch {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await
             }
             (event @ (Event::ExportCompleted { export, .. } | Event::ExportAborted { export, .. }), _) => {
-                Ok(Answer::Reported { export, event, receipt, again: true })
+                Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true })
             }
             _ => Err(Error::internal("an entry of another kind answers this key")),
         }
@@ -315,4 +312,10 @@ fn refused_again(decision: DecisionRecord, receipt: Receipt) -> Result<Answer> {
         }
         Outcome::Allowed => Err(Error::internal("a refusal without reasons")),
     }
+}
+
+/// The dimensions in which more was delivered than permitted.
+fn over(permitted: &Volume, delivered: &Volume) -> std::collections::BTreeSet<String> {
+    let both = permitted.parts().into_iter().zip(delivered.parts());
+    both.filter(|((_, most), (_, given))| given.unwrap_or(0) > most.unwrap_or(u64::MAX)).map(|((name, _), _)| name.to_owned()).collect()
 }

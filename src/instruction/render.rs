@@ -60,7 +60,7 @@ impl Page {
     }
     fn line(&mut self, name: &str, value: impl Display) {
         // Writing to a String does not fail.
-        let _ = writeln!(self.0, "{name}: {value}");
+        writeln!(self.0, "{name}: {value}").ok();
     }
     fn list(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
         for value in values {
@@ -70,7 +70,7 @@ impl Page {
     fn signed(mut self, signed: &Signed<'_>) -> Vec<u8> {
         self.0.push_str("\nText:\n");
         for line in signed.text.as_str().lines() {
-            let _ = writeln!(self.0, "    {line}");
+            writeln!(self.0, "    {line}").ok();
         }
         self.0.push('\n');
         self.line("Signed by", signed.membership);
@@ -88,10 +88,10 @@ fn selector(selector: &Selector) -> String {
         Selector::Subject { reference, unit, groups } => {
             let mut text = format!("subject {reference}");
             if let Some(unit) = unit {
-                let _ = write!(text, " of unit {unit}");
+                write!(text, " of unit {unit}").ok();
             }
             for group in groups {
-                let _ = write!(text, ", group {group}");
+                write!(text, ", group {group}").ok();
             }
             text
         }
@@ -101,7 +101,7 @@ fn selector(selector: &Selector) -> String {
 fn recipient(recipient: &Recipient) -> String {
     let mut text = format!("{} ({}, {})", recipient.legal_entity, recipient.country, recipient.role);
     if let Some(ground) = &recipient.transfer_ground {
-        let _ = write!(text, ", transfer ground: {ground}");
+        write!(text, ", transfer ground: {ground}").ok();
     }
     text
 }

@@ -1,5 +1,12 @@
 //! Behaviour, through HTTP, on a real Postgres as the runtime roles: one file per behaviour.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::let_underscore_must_use,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
+)]
 
 mod bad_input;
 mod gate_reasons;

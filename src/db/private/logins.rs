@@ -21,7 +21,9 @@ impl PrivateServer {
             match &self.place {
                 Place::Own(_) if able => {}
                 Place::Given(_) if able => self.try_login(role).await?,
-                Place::Own(_) => drop(admin.execute(AssertSqlSafe(format!("ALTER ROLE {role} LOGIN"))).await?),
+                Place::Own(_) => {
+                    admin.execute(AssertSqlSafe(format!("ALTER ROLE {role} LOGIN"))).await?;
+                }
                 Place::Given(base) => {
                     let sql = format!("ALTER ROLE {role} LOGIN PASSWORD '{}'", password(base, role));
                     admin.execute(AssertSqlSafe(sql)).await?;

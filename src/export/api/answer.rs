@@ -136,7 +136,7 @@ pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
         }
         Answer::Refused { refusal, receipt, again } => replayed(again, refused(&refusal, &receipt)),
         Answer::Reported { export, event, receipt, again } => {
-            let (state, over) = match event {
+            let (state, over) = match *event {
                 Event::ExportCompleted { over, .. } => ("completed", over.into_iter().collect()),
                 _ => ("aborted", Vec::new()),
             };
