@@ -2,6 +2,16 @@
 //! Protects the account, the isolation, the refusal of another version and the re-attachment.
 //! Every test names its negative control: the change to the code under which it was seen to fail.
 //! Does not test that the service's own roles stay below the owner: that is the guard's test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::let_underscore_must_use,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and cleans up as it can"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
