@@ -12,5 +12,6 @@ mod world;
 
 pub use access::{Access, Login, PlatformKey};
 pub use load::load;
+pub use mailbox::invitation;
 pub use tour::tour;
 pub use welcome::{Place, start};

@@ -9,8 +9,11 @@
 )]
 
 mod bad_input;
+mod conventions;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
+mod identity;
 mod routes;
 mod support;
+mod tenancy;

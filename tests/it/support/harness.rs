@@ -137,6 +137,25 @@ impl Harness {
         client.post(&format!("{surface}/sessions/{session}/step-ups"), &json!({"password": self.access.password})).await.expect(201);
     }
 
+    /// A person who accepts the invitation that was mailed, logged in and stepped up.
+    pub async fn invited(&self, email: &str, customer: &str) -> Client {
+        let token = mandate::demo::invitation(&self.mail, email).unwrap();
+        let body = json!({"token": token, "password": self.access.password});
+        self.nobody.post("/api/v1/invitation-acceptances", &body).await.expect(201);
+        self.nobody.post("/api/v1/invitation-acceptances", &body).await.expect(422);
+        self.log_in_as(email, customer).await
+    }
+
+    /// A person of a customer, by password, stepped up.
+    pub async fn log_in_as(&self, email: &str, customer: &str) -> Client {
+        let body = json!({"email": email, "password": self.access.password, "customer": customer});
+        let session = self.nobody.post("/api/v1/sessions", &body).await.expect(201);
+        let client = self.nobody.with(session.text("/token"));
+        let path = format!("/api/v1/sessions/{}/step-ups", session.text("/id"));
+        client.post(&path, &json!({"password": self.access.password})).await.expect(201);
+        client
+    }
+
     /// A platform with its key.
     pub fn platform(&self, platform: &str) -> Client {
         let key = self.access.keys.iter().find(|k| k.platform == platform).unwrap();
