@@ -54,8 +54,9 @@ async fn loaded(app: &App, place: &Place) -> Result<Access> {
     let clock = Arc::new(FixedClock::new(now));
     let mut loader = app.clone();
     loader.db = app.db.with_clock(clock.clone());
-    // The same algorithm at a lower cost, so that the first start does not wait for twenty hashes.
-    loader.passwords = Arc::new(PasswordHasher::new(PasswordParams { memory_kib: 19_456, passes: 2, lanes: 1 })?);
+    // The same algorithm at its other recommended cost, so that the first start does not wait for twenty
+    // hashes; blocks of this size go back to the system, where many smaller ones would stay in the process.
+    loader.passwords = Arc::new(PasswordHasher::new(PasswordParams { memory_kib: 47_104, passes: 1, lanes: 1 })?);
     let password = hex::encode(&random32(app.db.entropy())[..9]);
     load(&loader, &clock, &place.mail, &password, now.plus(-Duration::minutes(2))).await
 }
