@@ -58,7 +58,9 @@ pub async fn run(test: impl AsyncFnOnce(&Harness)) {
 }
 
 async fn shared() -> Shared {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
+    // A cluster belongs to the programs that made it.
+    let programs = std::env::var("MANDATE_PG_BIN").unwrap_or_default().replace(['/', '.'], "-");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pg{programs}"));
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
     let server = PrivateServer::ensure(given.as_ref(), &dir, Options { fsync: false }).await.unwrap();
     let template = server.template().await.unwrap();
