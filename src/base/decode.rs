@@ -238,10 +238,19 @@ macro_rules! request {
 /// Declares an enumeration of fixed words: text form, schema, reading and storage by one list.
 #[macro_export]
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vm:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[doc = $doc:literal])+ $(#[$meta:meta])* pub enum $name:ident { $($(#[$vm:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[doc = $doc])+
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$vm])* #[serde(rename = $word)] $variant,)* }
+
+        // Derived, the schema would list the variants' names: it cannot see a word that a macro passes on.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::base::schema_of_words(concat!($($doc),+), &[$($word,)*])
+            }
+        }
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
             /// Every value, in order.
@@ -274,6 +283,13 @@ macro_rules! words {
     };
 }
 
+/// The schema of a closed list of words.
+#[must_use]
+pub fn schema_of_words(about: &str, words: &[&str]) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String);
+    text.description(Some(about.trim())).enum_values(Some(words.iter().copied())).into()
+}
+
 /// Reads a text that must be one of a closed list of words.
 pub fn decode_word<T: FromStr>(value: &Value, at: &Pointer, faults: &mut Faults, words: &[&str]) -> Option<T> {
     let Some(text) = value.as_str() else {
@@ -299,6 +315,24 @@ mod tests {
             tags: Vec<super::super::Code>,
             note: Option<super::super::Note>,
         }
+    }
+
+    crate::words! {
+        /// Words for this test.
+        pub enum Spoken {
+            /// Two words.
+            InForce = "in_force",
+            /// One.
+            Over = "over",
+        }
+    }
+
+    /// Negative control: with a derived schema the list is `InForce`, `Over`.
+    #[test]
+    fn a_schema_lists_the_words_that_are_written() {
+        let schema = serde_json::to_value(<Spoken as utoipa::PartialSchema>::schema()).unwrap();
+        let written: Vec<_> = Spoken::ALL.iter().map(|word| serde_json::to_value(word).unwrap()).collect();
+        assert_eq!(schema["enum"], serde_json::json!(written));
     }
 
     #[test]

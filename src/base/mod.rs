@@ -14,7 +14,7 @@ mod scope;
 mod text;
 
 pub use clock::{Clock, FixedClock, Instant, SystemClock};
-pub use decode::{Decode, Faults, MAX_INTEGER, Object, Pointer, decode_word};
+pub use decode::{Decode, Faults, MAX_INTEGER, Object, Pointer, decode_word, schema_of_words};
 pub use digest::{Digest, merkle_leaf, merkle_node, sha256};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, fresh_id, random32, token_text};
 pub use error::{Error, Fault, RefusedAnswer, Result};

@@ -220,3 +220,18 @@ async fn a_second_agreement_for_the_same_customer_and_platform_is_a_conflict() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_index_that_no_log_can_reach_is_absent() {
+    run(async |h: &Harness| {
+        let kari = h.login(KARI).await;
+        for index in ["9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616"] {
+            kari.get(&format!("/api/v1/decisions/{index}")).await.expect(404);
+        }
+        // Negative control: a decision that is there is found.
+        h.ask(&h.platform("itslearning"), "a", &export()).await.expect(403);
+        let refused = kari.get("/api/v1/decisions").await.expect(200).json()["data"][0]["index"].clone();
+        kari.get(&format!("/api/v1/decisions/{refused}")).await.expect(200);
+    })
+    .await;
+}

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::base::{Code, CustomerId, EntryId, Error, ExportId, Instant, InstructionId, PageQuery, Result};
+use crate::base::{Code, CustomerId, EntryId, ExportId, Instant, InstructionId, PageQuery, Result};
 
 /// An export's row.
 pub struct ExportRow {
@@ -80,7 +80,8 @@ pub async fn decisions(
     .map(str::to_owned)
     .collect();
     let after: Option<Uuid> = page.and_then(|p| p.after);
-    let index = filter.index.map(i64::try_from).transpose().map_err(Error::internal)?;
+    // An index that no log can reach finds nothing.
+    let index = filter.index.map(|index| i64::try_from(index).unwrap_or(i64::MAX));
     let reason = filter.reason.as_ref().map(|code| serde_json::json!([{"code": code}]));
     Ok(sqlx::query_as!(
         DecisionRow,
