@@ -6,7 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, Duration, SecondsFormat, Utc};
+
+use super::BadText;
 
 /// A point in time, UTC, whole milliseconds. Text form: RFC 3339 with three decimals and `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,9 +63,11 @@ impl fmt::Debug for Instant {
     }
 }
 impl FromStr for Instant {
-    type Err = chrono::ParseError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        DateTime::parse_from_rfc3339(text).map(|t| Self::new(t.with_timezone(&Utc)))
+    type Err = BadText;
+    /// Reads RFC 3339; in UTC the year must have four digits, or what is written could not be read.
+    fn from_str(text: &str) -> Result<Self, BadText> {
+        let read = DateTime::parse_from_rfc3339(text).map_err(|_| BadText("must be an instant in RFC 3339"))?.with_timezone(&Utc);
+        if (1..=9999).contains(&read.year()) { Ok(Self::new(read)) } else { Err(BadText("must lie in the years 1 to 9999 in UTC")) }
     }
 }
 impl serde::Serialize for Instant {
@@ -144,4 +148,31 @@ impl Clock for FixedClock {
         false
     }
     fn set_offset_millis(&self, _offset: i64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_instant_that_could_not_be_read_again_is_not_read() {
+        for wrong in
+            ["9999-12-31T23:59:59-12:00", "0000-01-01T00:00:00+12:00", "0000-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "2026-11-24"]
+        {
+            assert!(wrong.parse::<Instant>().is_err(), "{wrong}");
+        }
+        assert_eq!("9999-12-31T23:59:59.9999Z".parse::<Instant>().unwrap().to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    proptest! {
+        /// Negative control: without the bound on the year, an offset carries 9999-12-31 over the edge.
+        #[test]
+        fn what_is_read_can_be_read_again(year in 0_i32..10_000, month in 1_u32..13, hour in 0_u32..24, offset in -14_i32..15) {
+            let text = format!("{year:04}-{month:02}-28T{hour:02}:59:59.5{}{:02}:00", if offset < 0 { '-' } else { '+' }, offset.abs());
+            if let Ok(read) = text.parse::<Instant>() {
+                prop_assert_eq!(read.to_string().parse::<Instant>().unwrap(), read);
+            }
+        }
+    }
 }

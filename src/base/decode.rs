@@ -206,8 +206,20 @@ macro_rules! decode_parsed {
 }
 decode_parsed! {
     super::Instant, "instant", "must be an instant in RFC 3339, such as 2026-11-24T08:00:00Z";
-    chrono::NaiveDate, "date", "must be a civil date, such as 2026-11-24";
     chrono_tz::Tz, "time_zone", "must be an IANA time zone, such as Europe/Oslo";
+}
+
+/// A civil date: four digits of year, and not the last, so that its end is an instant in any zone.
+impl Decode for chrono::NaiveDate {
+    fn decode(value: &Value, at: &Pointer, faults: &mut Faults) -> Option<Self> {
+        const RULE: &str = "must be a civil date of the years 1 to 9998, such as 2026-11-24";
+        let date = parsed(value, at, faults, "date", RULE)?;
+        if (1..=9998).contains(&chrono::Datelike::year(&date)) {
+            return Some(date);
+        }
+        faults.add(at, "date", RULE);
+        None
+    }
 }
 
 /// Declares a request body: its type, its OpenAPI schema and its reading with all faults.
@@ -333,6 +345,17 @@ mod tests {
         let schema = serde_json::to_value(<Spoken as utoipa::PartialSchema>::schema()).unwrap();
         let written: Vec<_> = Spoken::ALL.iter().map(|word| serde_json::to_value(word).unwrap()).collect();
         assert_eq!(schema["enum"], serde_json::json!(written));
+    }
+
+    /// Negative control: the first two are taken.
+    #[test]
+    fn a_civil_date_has_an_end_that_can_be_written() {
+        for (text, taken) in
+            [("2026-11-24", true), ("9998-12-31", true), ("9999-12-31", false), ("+262142-12-30", false), ("0000-01-01", false)]
+        {
+            let read = chrono::NaiveDate::decode(&serde_json::json!(text), &Pointer::default(), &mut Faults::default());
+            assert_eq!(read.is_some(), taken, "{text}");
+        }
     }
 
     #[test]

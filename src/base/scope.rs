@@ -112,8 +112,10 @@ impl Selector {
             _ if asked.covers(self) => Overlap::Partial,
             _ => {
                 let units_differ = matches!((self.unit(), asked.unit()), (Some(a), Some(b)) if a != b);
-                // A group of the stated unit that the platform does not list for the subject.
-                let elsewhere = matches!((self, asked), (Self::Group { unit, .. }, Self::Subject { unit: Some(u), .. }) if unit == u);
+                // A group of the stated unit that the platform lists others than for the subject; where it
+                // lists none, it has not said.
+                let elsewhere = matches!((self, asked), (Self::Group { unit, .. }, Self::Subject { unit: Some(u), groups, .. })
+                    if unit == u && !groups.is_empty());
                 if units_differ || elsewhere { Overlap::Disjoint } else { Overlap::Partial }
             }
         }
@@ -305,6 +307,20 @@ mod tests {
             (&subject("p1", None, &[]), &subject("p2", None, &[]), false),
         ] {
             assert_eq!(wide.covers(narrow), covered, "{wide:?} {narrow:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_restricts_whoever_the_platform_does_not_place_elsewhere() {
+        let group = Selector::Group { unit: r("S03"), group: r("7B") };
+        for (asked, overlap) in [
+            (subject("p1", Some("S03"), &["7B", "choir"]), Overlap::Covers),
+            (subject("p1", Some("S03"), &["7C"]), Overlap::Disjoint),
+            (subject("p1", Some("S03"), &[]), Overlap::Partial),
+            (subject("p1", Some("S04"), &[]), Overlap::Disjoint),
+            (subject("p1", None, &[]), Overlap::Partial),
+        ] {
+            assert_eq!(group.restricts(&asked), overlap, "{asked:?}");
         }
     }
 

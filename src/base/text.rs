@@ -24,6 +24,20 @@ fn printable(text: &str, max: usize) -> bool {
     (1..=max).contains(&length) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
+/// True if two texts that look the same are the same: composed (NFC), and without characters that
+/// nobody sees. A restriction of one spelling would otherwise miss another. Joiners are part of
+/// names in some scripts.
+fn unambiguous(text: &str, joiners: bool) -> bool {
+    let unseen = |c: char| match c {
+        '\u{200c}' | '\u{200d}' => !joiners,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+            true
+        }
+        _ => false,
+    };
+    unicode_normalization::is_nfc(text) && !text.chars().any(unseen)
+}
+
 macro_rules! text_newtypes {
     ($($(#[$doc:meta])* $name:ident, $max:literal, $rule:literal, $pattern:literal, |$t:ident| $check:expr;)*) => {
         $(
@@ -86,11 +100,11 @@ macro_rules! text_newtypes {
 text_newtypes! {
     /// A code of a code list (purpose, category, channel, platform, country, role), known or not:
     /// an unknown one is a recorded refusal at the gate and a fault elsewhere.
-    Code, 64, "must be 1 to 64 printable characters", r"^\S(.{0,62}\S)?$", |t| printable(t, 64);
+    Code, 64, "must be 1 to 64 visible characters, composed (NFC)", r"^\S(.{0,62}\S)?$", |t| printable(t, 64) && unambiguous(t, false);
     /// A name of a person, legal entity or unit.
-    Name, 200, "must be 1 to 200 printable characters without surrounding blanks", r"^\S(.{0,198}\S)?$", |t| printable(t, 200);
+    Name, 200, "must be 1 to 200 visible characters, composed (NFC), without surrounding blanks", r"^\S(.{0,198}\S)?$", |t| printable(t, 200) && unambiguous(t, true);
     /// A reference made by a platform: pseudonymous, never a name.
-    Reference, 128, "must be 1 to 128 printable characters without surrounding blanks", r"^\S(.{0,126}\S)?$", |t| printable(t, 128);
+    Reference, 128, "must be 1 to 128 visible characters, composed (NFC), without surrounding blanks", r"^\S(.{0,126}\S)?$", |t| printable(t, 128) && unambiguous(t, false);
     /// A legal reason, ground or note.
     Note, 2000, "must be 1 to 2000 characters without control characters", r"^\S([^\x00-\x1f]{0,1998}\S)?$", |t| printable(t, 2000);
     /// An e-mail address, kept in lower case by its users.
@@ -133,6 +147,12 @@ mod tests {
         for wrong in ["", " a", "a ", "a\u{0}b", "a\nb"] {
             assert!(wrong.parse::<Code>().is_err(), "{wrong:?}");
         }
+        // The composed and the decomposed spelling of one unit, and what nobody sees.
+        assert!("\u{c5}1".parse::<Reference>().is_ok() && "A\u{30a}1".parse::<Reference>().is_err());
+        for unseen in ["p\u{200b}1", "p\u{202e}1", "\u{feff}p1", "p\u{ad}1", "p\u{200d}1"] {
+            assert!(unseen.parse::<Reference>().is_err() && unseen.parse::<Code>().is_err(), "{unseen:?}");
+        }
+        assert!("\u{646}\u{200c}\u{627}".parse::<Name>().is_ok() && "a\u{202e}b".parse::<Name>().is_err());
         for right in ["kari.solheim@nordvik.example", "a@b.no"] {
             assert!(right.parse::<Email>().is_ok(), "{right}");
         }

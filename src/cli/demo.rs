@@ -29,11 +29,23 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let listeners = Listeners::bind(&config).await?;
     let ending = Ending::listen()?;
     let server = server(context, &home).await?;
+    let _alone = alone(&home)?;
     warn(server.banner());
     let served = serve_on(&server, &mut config, &home, listeners, ending).await;
     let stopped = server.stop().await;
     served?;
     Ok(stopped?)
+}
+
+/// Holds the folder for this process: a second one on it would lose its database when the first ends.
+fn alone(home: &Path) -> Result<std::fs::File, Failure> {
+    let file = home.join("running.lock");
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&file);
+    let open = open.map_err(|error| Failure::file("write", &file, &error))?;
+    match open.try_lock() {
+        Ok(()) => Ok(open),
+        Err(_) => Err(Failure::new(format!("another process runs on {}: stop it, or set MANDATE_HOME to another folder", home.display()))),
+    }
 }
 
 /// The server of the private database, on which only this program's own databases are used.
@@ -55,6 +67,10 @@ async fn serve_on(
     mut ending: Ending,
 ) -> Result<(), Failure> {
     let base_url = listeners.base_url()?;
+    // Unless it was set to another name, permits are issued by the address that people open.
+    if config.permits.issuer == "http://127.0.0.1:8080" {
+        config.permits.issuer.clone_from(&base_url);
+    }
     // A signal before the service answers ends the process here, so that the server is stopped.
     let (app, welcome) = tokio::select! {
         prepared = prepare(server, config, home, base_url) => prepared?,

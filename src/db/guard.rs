@@ -29,6 +29,28 @@ const GLOBAL: [&str; 21] = [
     "session",
 ];
 
+/// Functions that run as the owner and so pass row level security by: a closed list, each with one
+/// question that a login or the gate must ask before a tenant is known.
+const DEFINERS: &[&str] = &[
+    "accept_invitation",
+    "api_key_by_secret",
+    "credential_by_email",
+    "customer_by_external_id",
+    "customer_exists",
+    "customer_of_export",
+    "invitation_by_token",
+    "memberships_of_person",
+    "ops_credential_by_email",
+    "own_customer",
+    "own_external_ids",
+    "own_persons",
+    "person_for_invitation",
+    "session_by_token",
+];
+
+/// Global tables whose rows belong to somebody all the same.
+const OWNED_GLOBAL: [&str; 2] = ["api_key", "session"];
+
 /// Names every fault of the schema and of the logins; empty when the service may run.
 ///
 /// # Errors
@@ -36,6 +58,7 @@ const GLOBAL: [&str; 21] = [
 pub async fn check(db: &Db) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     schema(db, &mut faults).await?;
+    functions(db, &mut faults).await?;
     for role in Role::ALL {
         login(db, role, &mut faults).await?;
     }
@@ -89,6 +112,36 @@ async fn schema(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     .fetch_all(pool)
     .await?;
     faults.extend(views.into_iter().map(|(view,)| format!("view {view} lacks security_invoker")));
+    Ok(())
+}
+
+async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
+    let definers: Vec<(String, bool, bool)> = sqlx::query_as(
+        "SELECT p.proname::text, COALESCE(p.proconfig::text LIKE '%search_path=public, pg_temp%', false),
+                EXISTS (SELECT 1 FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public' AND p.prosecdef ORDER BY 1",
+    )
+    .fetch_all(db.pool(Role::App))
+    .await?;
+    for (function, fixed, public) in definers {
+        if !DEFINERS.contains(&function.as_str()) {
+            faults.push(format!("function {function} runs as its owner and is not listed"));
+        }
+        if !fixed {
+            faults.push(format!("function {function} runs as its owner without a fixed search path"));
+        }
+        if public {
+            faults.push(format!("function {function} runs as its owner and anybody may call it"));
+        }
+    }
+    let open: Vec<(String,)> = sqlx::query_as(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+    )
+    .bind(OWNED_GLOBAL.map(str::to_owned).as_slice())
+    .fetch_all(db.pool(Role::App))
+    .await?;
+    faults.extend(open.into_iter().map(|(table,)| format!("table {table} lacks forced row level security")));
     Ok(())
 }
 

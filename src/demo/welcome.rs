@@ -45,7 +45,7 @@ pub async fn start(app: &App, place: &Place) -> Result<String> {
         access
     };
     let script = tour(&place.base_url, &access);
-    std::fs::write(place.home.join("tour.sh"), &script).map_err(Error::internal)?;
+    write_tour(&place.home.join("tour.sh"), &script).map_err(Error::internal)?;
     Ok(welcome(place, &access, &script))
 }
 
@@ -91,4 +91,13 @@ fn welcome(place: &Place, access: &Access, script: &str) -> String {
     line(format_args!(""));
     line(format_args!("{script}"));
     text
+}
+
+/// Writes the tour for its owner only: it holds a key and a password.
+fn write_tour(file: &std::path::Path, script: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let mut open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    open.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    open.write_all(script.as_bytes())
 }

@@ -239,7 +239,9 @@ fn governing_agreement<'f>(
     if let Some((id, agreement)) = in_force {
         return Some((*id, agreement));
     }
-    let ended = of_platform().filter(|(_, a)| a.until.is_some_and(|until| until <= now)).max_by_key(|(id, a)| (a.until, **id));
+    // One that ended before it began was never in force, and has nothing to wind down.
+    let ended =
+        of_platform().filter(|(_, a)| a.until.is_some_and(|until| a.from < until && until <= now)).max_by_key(|(id, a)| (a.until, **id));
     let latest = ended.or_else(|| of_platform().min_by_key(|(id, a)| (a.from, **id)));
     match latest {
         None => {

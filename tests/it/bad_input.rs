@@ -235,3 +235,24 @@ async fn an_index_that_no_log_can_reach_is_absent() {
     })
     .await;
 }
+
+/// Negative control: without the bounds the first is stored, and no entry behind it can be read.
+#[tokio::test]
+async fn a_time_that_could_not_be_read_again_is_refused_and_nothing_is_stored() {
+    run(async |h: &Harness| {
+        let kari = h.person(KARI).await;
+        let before = size(&kari).await;
+        let agreement = kari.get("/api/v1/agreements").await.expect(200).text("/data/0/id");
+        let far = json!({"effective_at": "9999-12-31T23:59:59-12:00"});
+        let path = format!("/api/v1/agreements/{agreement}/terminations");
+        let ended = kari.post_with(&path, &[("idempotency-key", "far")], &far).await;
+        assert_eq!(ended.faults()[0].0, "/effective_at");
+        for (field, value) in [("valid_from_at", "0000-01-01T00:00:00+12:00"), ("valid_until_at", "9999-12-31T23:59:59-12:00")] {
+            let draft = kari.post("/api/v1/instructions", &with(instruction(), json!({field: value}))).await;
+            problem(&draft, 422, "invalid-body");
+            assert_eq!(draft.faults(), [(format!("/{field}"), "instant".to_owned())]);
+        }
+        assert_eq!(size(&kari).await, before);
+    })
+    .await;
+}

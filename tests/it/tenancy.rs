@@ -107,3 +107,47 @@ async fn no_runtime_role_changes_what_was_signed_or_decided() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_guard_names_a_function_that_passes_row_level_security_by() {
+    run(async |h: &Harness| {
+        let mut owner = PgConnection::connect(h.database.owner_url.expose_secret()).await.unwrap();
+        let made = "CREATE FUNCTION leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM export';
+                    ALTER TABLE session NO FORCE ROW LEVEL SECURITY";
+        owner.execute(made).await.unwrap();
+        let faults = mandate::db::guard(&h.app.db).await.unwrap().join("\n");
+        for part in
+            ["leak runs as its owner and is not listed", "without a fixed search path", "anybody may call it", "session lacks forced"]
+        {
+            assert!(faults.contains(part), "{part}: {faults}");
+        }
+        owner.execute("DROP FUNCTION leak(); ALTER TABLE session FORCE ROW LEVEL SECURITY").await.unwrap();
+        // Negative control: without them there is no fault.
+        assert_eq!(mandate::db::guard(&h.app.db).await.unwrap(), Vec::<String>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_reads_across_customers_reads_listed_columns_only() {
+    run(async |h: &Harness| {
+        fill(h).await;
+        let mut reader = connect(h, Role::OpsRead).await;
+        for statement in [
+            "SELECT subjects FROM log_entry",
+            "SELECT nonce FROM log_entry",
+            "SELECT * FROM log_entry",
+            "SELECT contact FROM agreement",
+            "SELECT person_id FROM membership",
+            "SELECT request FROM export",
+            "SELECT body FROM message",
+        ] {
+            let error = reader.execute(statement).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{statement}: {error}");
+        }
+        // Negative control: the listed columns of all customers are there.
+        let seen = sqlx::query("SELECT type FROM log_entry WHERE type = 'export.permitted'").fetch_all(&mut reader).await.unwrap();
+        assert_eq!(seen.len(), 1);
+    })
+    .await;
+}

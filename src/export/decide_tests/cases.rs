@@ -220,6 +220,9 @@ fn a_return_before_the_end_needs_the_agreement_to_name_it() {
     let mut future = ended();
     (future.agreement().from, future.agreement().until) = (future.now.plus(chrono::Duration::milliseconds(1)), None);
     assert_eq!(words(&future.decide()), ["agreement_not_in_force", "purpose_not_in_agreement"]);
+    // Nor has one that was terminated before it began.
+    future.agreement().until = Some(future.now);
+    assert_eq!(words(&future.decide()), ["agreement_not_in_force"]);
 }
 
 #[test]

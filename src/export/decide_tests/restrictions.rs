@@ -44,6 +44,7 @@ fn what_is_or_may_be_restricted_itself_is_refused() {
         (p1(None, &[]), p1(Some("S03"), &[]), &REFUSED),
         (p1(Some("S03"), &["7B"]), group("S03", "7B"), &REFUSED),
         (p1(Some("S03"), &["7C"]), group("S03", "7B"), &[]),
+        (p1(Some("S03"), &[]), group("S03", "7B"), &REFUSED),
         (p1(Some("S03"), &["7C"]), unit("S03"), &REFUSED),
         (p1(Some("S04"), &[]), unit("S03"), &[]),
         (p1(None, &[]), unit("S03"), &REFUSED),
