@@ -146,6 +146,7 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 /// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::export::run_sweep(app.clone(), stop.clone()));
 }
 
 /// Every route there is.

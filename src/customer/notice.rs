@@ -16,6 +16,7 @@ pub async fn tell_customer(tx: &mut WriteTx, purpose: &'static str, subject_id: 
     let LogId(id) = tx.home();
     let contacts = match tx.role() {
         Role::Ops => store::contacts_for_ops(tx.conn(), CustomerId::from(id)).await?,
+        Role::Gate => store::contacts_for_gate(tx.conn(), CustomerId::from(id)).await?,
         _ => store::directory(tx.conn()).await?.privacy_contacts,
     };
     for address in contacts {

@@ -48,6 +48,12 @@ pub(super) async fn contacts_for_ops(conn: &mut PgConnection, customer: Customer
     addresses(list)
 }
 
+/// The privacy contacts of a customer of the gate's batch.
+pub(super) async fn contacts_for_gate(conn: &mut PgConnection, customer: CustomerId) -> Result<Vec<Email>> {
+    let list = sqlx::query_scalar!("SELECT batch_privacy_contacts($1)", customer as CustomerId).fetch_one(conn).await?;
+    addresses(list.ok_or(Error::NotFound)?)
+}
+
 fn texts(list: &[Email]) -> Vec<String> {
     list.iter().map(|address| address.as_str().to_owned()).collect()
 }

@@ -48,8 +48,9 @@ echo "== 4. The platform asks again: a permit"
 PERMITTED=$(post /gate/v1/exports "$KEY" "$ASK" -H "Idempotency-Key: ask-2-$RUN"); printf '%s\n' "$PERMITTED"
 EXPORT=$(printf %s "$PERMITTED" | sed -n 's/.*"id":"\(exp_[0-9a-f]*\)".*/\1/p'); PERMIT=$(printf %s "$PERMITTED" | field permit)
 
-echo "== 5. It redeems the permit, once, and reports what it delivered"
+echo "== 5. It redeems the permit, once, asks before each chunk leaves (here one), and reports what it delivered"
 post "/gate/v1/exports/$EXPORT/redemptions" "$KEY" "{{\"permit\":\"$PERMIT\"}}" -H "Idempotency-Key: redeem-$RUN"; echo
+post "/gate/v1/exports/$EXPORT/chunks" "$KEY" '{{"chunk_no":1,"rows":1187,"last":"enrolment-1187"}}' -H "Idempotency-Key: chunk-1-$RUN"; echo
 post "/gate/v1/exports/$EXPORT/completions" "$KEY" '{{"rows":1187,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}' -H "Idempotency-Key: done-$RUN"; echo
 
 echo "== 6. The customer withdraws the instruction; the very next ask is refused again"

@@ -142,6 +142,14 @@ crate::words! {
         PermitBorrowed = "permit_borrowed",
         /// The permit's bytes are not those that were issued for this export.
         PermitAltered = "permit_altered",
+        /// No redeemed permit of the platform stands behind the chunk.
+        PermitNotRedeemed = "permit_not_redeemed",
+        /// The export was reported complete, aborted, or closed because it had never ended.
+        ExportClosed = "export_closed",
+        /// The chunk's number was authorised before under another key.
+        ChunkRepeated = "chunk_repeated",
+        /// With this chunk more would leave than permitted, or a dimension that the permit states is not stated.
+        VolumeExceedsPermit = "volume_exceeds_permit",
     }
 }
 
@@ -252,7 +260,7 @@ pub enum Outcome {
 /// One decision of the gate: inputs that are not facts, and the outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionRecord {
-    /// What was asked; for a redemption, the request of its permit.
+    /// What was asked; for a redemption and a chunk, the request of the permit.
     pub request: ExportRequest,
     /// The customer as the platform named it.
     pub customer_named: Reference,

@@ -1,5 +1,6 @@
 //! Every event that can stand in a log, with its record. The word of a type never changes its
-//! meaning: a record that needs another shape becomes a new version `v` of the entry.
+//! meaning: a record that needs another shape becomes a new version `v` of the entry. A member added
+//! to a record is optional, and absent means what entries without it meant.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +8,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::decision::{DecisionRecord, GrantRecord, Reason};
+use super::running::{ChunkRecord, CompletionRecord, Reconciliation};
 use crate::base::*;
 
 /// Version of the entries written today.
@@ -59,6 +61,8 @@ events! {
     ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }
     /// Platform: a request for an unknown customer, or with a permit that names none, was refused.
     UnknownRefused = "gate.unknown_refused" { request: serde_json::Value, reasons: Vec<Reason>, api_key: ApiKeyId, }
+    /// Platform: a batch of completions came in; those it names for no export of the platform stand here, the others in their customers' logs.
+    CompletionsReceived = "gate.completions_received" { count: u64, unknown: Vec<ExportId>, api_key: ApiKeyId, }
 
     /// The customer was registered.
     CustomerRegistered = "customer.registered" {
@@ -142,10 +146,26 @@ events! {
     ExportRedeemed = "export.redeemed" { export: ExportId, presented_by: Code, decision: DecisionRecord, }
     /// A redemption was refused.
     RedemptionRefused = "export.redemption_refused" { export: ExportId, presented_by: Code, intact: bool, decision: DecisionRecord, }
-    /// A platform reported that an export is complete.
-    ExportCompleted = "export.completed" { export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>, }
-    /// A platform reported that an export was aborted.
-    ExportAborted = "export.aborted" { export: ExportId, delivered: Volume, }
+    /// One call permitted an export, redeemed its permit and authorised its only chunk: one decision for all three.
+    ExportPermittedSingle = "export.single_permitted" { decision: DecisionRecord, grant: GrantRecord, }
+    /// A chunk may leave.
+    ChunkAuthorised = "export.chunk_authorised" { export: ExportId, chunk: ChunkRecord, decision: DecisionRecord, }
+    /// A chunk may not leave; `stops`: for a reason that stops the export and not only the chunk.
+    ChunkRefused = "export.chunk_refused" { export: ExportId, chunk: ChunkRecord, stops: bool, decision: DecisionRecord, }
+    /// A platform reported that an export is complete. Without `reconciled` nothing of its volume was returned.
+    ExportCompleted = "export.completed" {
+        export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] reconciled: Option<Reconciliation>,
+    }
+    /// A platform reported that exports are complete: those of one customer in one batch.
+    ExportsCompleted = "export.batch_completed" { completions: Vec<CompletionRecord>, }
+    /// A platform reported that an export was aborted. Without `reconciled` nothing of its volume was returned.
+    ExportAborted = "export.aborted" {
+        export: ExportId, delivered: Volume,
+        #[serde(default, skip_serializing_if = "Option::is_none")] reconciled: Option<Reconciliation>,
+    }
+    /// An export that had never ended was closed by the service.
+    ExportSwept = "export.swept" { export: ExportId, reconciled: Reconciliation, }
 }
 
 crate::words! {

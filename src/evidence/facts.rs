@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 
 use super::decision::{DecisionRecord, ExportRequest, GrantRecord, InstructionRef};
 use super::event::{AgreementTerms, Event, SuspendedBy};
+use super::running::{Closed, Reconciliation};
 use crate::base::{
     AgreementId, Code, ContestId, Digest, ExportId, Instant, InstructionId, InstructionKind, Scope, Selector, SuspensionId, Volume,
 };
@@ -68,17 +69,49 @@ pub struct ExportFacts {
     pub grant: GrantRecord,
     /// True once redeemed.
     pub redeemed: bool,
-    /// True once reported complete.
-    pub completed: bool,
-    /// True once aborted.
-    pub aborted: bool,
+    /// How it ended, once it has.
+    pub closed: Option<Closed>,
+    /// True while the last chunk asked for was refused for a reason that stops the export.
+    pub stopped: bool,
+    /// Instant of its redemption or of the chunk authorised last.
+    pub active_at: Option<Instant>,
+    /// How many chunks were authorised.
+    pub chunks: u64,
+    /// The sum of them; a dimension that no chunk stated is unstated.
+    pub authorised: Volume,
+    /// Numbers of the chunks authorised. Tables are read for the number asked for only.
+    pub chunk_numbers: BTreeSet<u32>,
+    /// What of the instruction's used volume is this export's.
+    pub counted: Used,
 }
 
 impl ExportFacts {
+    /// A permit as it is issued.
+    #[must_use]
+    pub const fn permitted(request: ExportRequest, subjects: Option<Vec<Selector>>, grant: GrantRecord) -> Self {
+        Self {
+            request,
+            subjects,
+            grant,
+            redeemed: false,
+            closed: None,
+            stopped: false,
+            active_at: None,
+            chunks: 0,
+            authorised: Volume { rows: None, files: None, bytes: None },
+            chunk_numbers: BTreeSet::new(),
+            counted: Used { rows: 0, files: 0, bytes: 0 },
+        }
+    }
     /// True if the permit is still waiting to be redeemed at `now`.
     #[must_use]
     pub fn holds(&self, now: Instant) -> bool {
-        !self.redeemed && !self.aborted && now < self.grant.expires_at
+        !self.redeemed && self.closed.is_none() && now < self.grant.expires_at
+    }
+    /// True if chunks of it may leave: redeemed, and not ended.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.redeemed && self.closed.is_none()
     }
 }
 
@@ -103,6 +136,20 @@ impl Used {
             bytes: self.bytes.saturating_add(volume.bytes.unwrap_or(0)),
         }
     }
+    /// This and less by a volume; an unstated dimension counts as none.
+    #[must_use]
+    pub fn less(self, volume: &Volume) -> Self {
+        Self {
+            rows: self.rows.saturating_sub(volume.rows.unwrap_or(0)),
+            files: self.files.saturating_sub(volume.files.unwrap_or(0)),
+            bytes: self.bytes.saturating_sub(volume.bytes.unwrap_or(0)),
+        }
+    }
+    /// This as a volume that states every dimension.
+    #[must_use]
+    pub const fn stated(self) -> Volume {
+        Volume { rows: Some(self.rows), files: Some(self.files), bytes: Some(self.bytes) }
+    }
     /// The dimensions in the order of [`Volume::parts`].
     #[must_use]
     pub const fn parts(self) -> [u64; 3] {
@@ -121,7 +168,7 @@ pub struct Facts {
     pub suspensions: BTreeMap<SuspensionId, SuspendedBy>,
     /// Exports.
     pub exports: BTreeMap<ExportId, ExportFacts>,
-    /// Volume of redeemed exports, per version and day.
+    /// Volume of redeemed exports, per version and day: the sum of what counts of each.
     pub usage: BTreeMap<InstructionRef, BTreeMap<NaiveDate, Used>>,
 }
 
@@ -225,34 +272,63 @@ fn version_mut(facts: &mut Facts, instruction: InstructionId, version: u32) -> O
 
 fn apply_export(facts: &mut Facts, entry: Applied<'_>) {
     match entry.event {
-        Event::ExportPermitted { decision: DecisionRecord { request, .. }, grant } => {
-            let export = ExportFacts {
-                request: request.clone(),
-                subjects: entry.subjects.map(<[Selector]>::to_vec),
-                grant: grant.clone(),
-                redeemed: false,
-                completed: false,
-                aborted: false,
-            };
-            facts.exports.insert(grant.export, export);
+        Event::ExportPermitted { decision, grant } => permit(facts, decision, grant, entry.subjects),
+        Event::ExportPermittedSingle { decision, grant } => {
+            permit(facts, decision, grant, entry.subjects);
+            redeem(facts, grant.export, decision.now);
+            authorise(facts, grant.export, SINGLE_CHUNK, &decision.request.volume, decision.now);
         }
-        Event::ExportRedeemed { export, .. } => {
+        Event::ExportRedeemed { export, decision, .. } => redeem(facts, *export, decision.now),
+        Event::ChunkAuthorised { export, chunk, decision } => authorise(facts, *export, chunk.chunk_no, &chunk.volume, decision.now),
+        Event::ChunkRefused { export, stops: true, .. } => {
             if let Some(export) = facts.exports.get_mut(export) {
-                export.redeemed = true;
-                let used = facts.usage.entry(export.grant.instruction).or_default().entry(export.grant.day).or_default();
-                *used = used.plus(&export.request.volume);
+                export.stopped = true;
             }
         }
-        Event::ExportCompleted { export, .. } => {
-            if let Some(export) = facts.exports.get_mut(export) {
-                export.completed = true;
+        Event::ExportCompleted { export, reconciled, .. } => close(facts, *export, Closed::Completed, reconciled.as_ref()),
+        Event::ExportsCompleted { completions } => {
+            for completion in completions.iter().filter(|c| c.conflict.is_none()) {
+                close(facts, completion.export, Closed::Completed, completion.reconciled.as_ref());
             }
         }
-        Event::ExportAborted { export, .. } => {
-            if let Some(export) = facts.exports.get_mut(export) {
-                export.aborted = true;
-            }
-        }
+        Event::ExportAborted { export, reconciled, .. } => close(facts, *export, Closed::Aborted, reconciled.as_ref()),
+        Event::ExportSwept { export, reconciled } => close(facts, *export, Closed::Swept, Some(reconciled)),
         _ => {}
+    }
+}
+
+/// The number of the only chunk of an export that was permitted, redeemed and authorised in one call.
+pub const SINGLE_CHUNK: u32 = 1;
+
+fn permit(facts: &mut Facts, decision: &DecisionRecord, grant: &GrantRecord, subjects: Option<&[Selector]>) {
+    let export = ExportFacts::permitted(decision.request.clone(), subjects.map(<[Selector]>::to_vec), grant.clone());
+    facts.exports.insert(grant.export, export);
+}
+
+fn redeem(facts: &mut Facts, export: ExportId, now: Instant) {
+    let Some(export) = facts.exports.get_mut(&export) else { return };
+    export.redeemed = true;
+    export.active_at = Some(now);
+    export.counted = Used::default().plus(&export.request.volume);
+    let used = facts.usage.entry(export.grant.instruction).or_default().entry(export.grant.day).or_default();
+    *used = used.plus(&export.request.volume);
+}
+
+fn authorise(facts: &mut Facts, export: ExportId, number: u32, volume: &Volume, now: Instant) {
+    let Some(export) = facts.exports.get_mut(&export) else { return };
+    export.stopped = false;
+    export.active_at = Some(now);
+    export.chunks += 1;
+    export.authorised = export.authorised.plus(volume);
+    export.chunk_numbers.insert(number);
+}
+
+fn close(facts: &mut Facts, export: ExportId, how: Closed, reconciled: Option<&Reconciliation>) {
+    let Some(export) = facts.exports.get_mut(&export) else { return };
+    export.closed = Some(how);
+    if let Some(Reconciliation { returned, .. }) = reconciled.filter(|_| export.redeemed) {
+        export.counted = export.counted.less(returned);
+        let used = facts.usage.entry(export.grant.instruction).or_default().entry(export.grant.day).or_default();
+        *used = used.less(returned);
     }
 }

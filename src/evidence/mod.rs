@@ -9,6 +9,7 @@ mod facts;
 mod head;
 mod log;
 mod registry_facts;
+mod running;
 mod store;
 
 pub use appending::{
@@ -19,4 +20,5 @@ pub use event::*;
 pub use facts::*;
 pub use log::{LogView, log_by_id, logs};
 pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
+pub use running::*;
 pub use store::{StoredEntry, answered, entries, head_of};

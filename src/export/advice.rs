@@ -111,6 +111,22 @@ const ADVICE: &[(ReasonCode, &str, &str)] = &[
         "The permit is not the one that was issued for this export.",
         "Present the permit unchanged. This attempt is recorded.",
     ),
+    (
+        R::PermitNotRedeemed,
+        "No redeemed permit of this platform stands behind the chunk.",
+        "Redeem the permit of the export first. This attempt is recorded.",
+    ),
+    (R::ExportClosed, "The export has ended.", "Nothing more of it may leave. Ask for a new permit for what is left."),
+    (
+        R::ChunkRepeated,
+        "This chunk was authorised before under another key.",
+        "Number each chunk once. To have a lost answer again, send the same request with the same Idempotency-Key within five minutes.",
+    ),
+    (
+        R::VolumeExceedsPermit,
+        "With this chunk more would leave than the permit allows, or a dimension that the permit states is not stated.",
+        "State rows, files and bytes where the permit states them. For more than it allows, ask for another permit.",
+    ),
 ];
 
 /// What the reason means, and what to do.

@@ -172,7 +172,7 @@ fn exceeds(context: &Context<'_>, version: InstructionRef, facts: &VersionFacts)
     }
     let used = context.facts.customer.usage.get(&version);
     // What an export looked at again has itself used does not stand in its own way.
-    let own = context.own.filter(|e| e.redeemed).map(|e| (e.grant.day, e.request.volume));
+    let own = context.own.map(|e| (e.grant.day, e.counted));
     let held = |day: Option<NaiveDate>| {
         others(context, version)
             .filter(|e| e.holds(context.now) && day.is_none_or(|day| e.grant.day == day))
@@ -182,7 +182,7 @@ fn exceeds(context: &Context<'_>, version: InstructionRef, facts: &VersionFacts)
         let days = used.into_iter().flatten().filter(|(d, _)| day.is_none_or(|day| **d == day));
         let sum = days.fold(Used::default(), |sum, (_, u)| add(sum, *u));
         match own {
-            Some((own_day, volume)) if day.is_none_or(|day| day == own_day) => less(sum, &volume),
+            Some((own_day, counted)) if day.is_none_or(|day| day == own_day) => sum.less(&counted.stated()),
             _ => sum,
         }
     };
@@ -194,16 +194,8 @@ const fn add(a: Used, b: Used) -> Used {
     Used { rows: a.rows.saturating_add(b.rows), files: a.files.saturating_add(b.files), bytes: a.bytes.saturating_add(b.bytes) }
 }
 
-fn less(a: Used, own: &Volume) -> Used {
-    Used {
-        rows: a.rows.saturating_sub(own.rows.unwrap_or(0)),
-        files: a.files.saturating_sub(own.files.unwrap_or(0)),
-        bytes: a.bytes.saturating_sub(own.bytes.unwrap_or(0)),
-    }
-}
-
 /// True if a limited dimension is not stated, or would pass its limit.
-fn over(limit: &Volume, used: Used, asked: &Volume) -> bool {
+pub(super) fn over(limit: &Volume, used: Used, asked: &Volume) -> bool {
     limit.parts().iter().zip(used.parts()).zip(asked.parts()).any(|(((_, limit), used), (_, asked))| match (limit, asked) {
         (None, _) => false,
         (Some(_), None) => true,

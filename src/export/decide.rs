@@ -6,9 +6,9 @@ use chrono::NaiveDate;
 
 use super::candidate;
 use super::restriction::restrictions;
-use crate::base::{AgreementId, Code, Digest, Error, ExportId, Instant, Result, Selector};
+use crate::base::{AgreementId, Code, Digest, ExportId, Instant, Selector};
 use crate::evidence::{
-    AgreementFacts, Cause, ExportFacts, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict,
+    AgreementFacts, Cause, Closed, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict,
     SuspendedBy,
 };
 
@@ -111,7 +111,7 @@ pub fn decide_again(export: ExportId, first_at: Instant, request: &ExportRequest
     let mut reasons = too_old(first_at, now);
     match facts.customer.exports.get(&export) {
         None => return only(of_export(ReasonCode::PermitAltered, export)),
-        Some(e) if e.aborted => reasons.push(of_export(ReasonCode::PermitAborted, export)),
+        Some(e) if e.closed == Some(Closed::Aborted) => reasons.push(of_export(ReasonCode::PermitAborted, export)),
         Some(_) => {}
     }
     evaluate(request, facts, now, Some(export), reasons)
@@ -149,13 +149,13 @@ pub fn decide_redemption(presented: &Presented<'_>, request: &ExportRequest, fac
         None if now >= export.grant.expires_at => reasons.push(of_export(ReasonCode::PermitExpired, id)),
         None => {}
     }
-    if export.aborted {
+    if export.closed == Some(Closed::Aborted) {
         reasons.push(of_export(ReasonCode::PermitAborted, id));
     }
     evaluate(request, facts, now, Some(id), reasons)
 }
 
-fn only(reason: Reason) -> Considered {
+pub(super) fn only(reason: Reason) -> Considered {
     Considered {
         decision: Decision::Refuse(Refusal { reasons: vec![reason], more_candidates: false }),
         candidates: Vec::new(),
@@ -163,18 +163,24 @@ fn only(reason: Reason) -> Considered {
     }
 }
 
-const fn of_export(code: ReasonCode, id: ExportId) -> Reason {
+pub(super) const fn of_export(code: ReasonCode, id: ExportId) -> Reason {
     Reason { code, cause: Cause::Export { id } }
 }
 
-fn too_old(first_at: Instant, now: Instant) -> Vec<Reason> {
+pub(super) fn too_old(first_at: Instant, now: Instant) -> Vec<Reason> {
     let old = now.millis() - first_at.millis() > ANSWER_LIFE_MILLIS;
     old.then_some(Reason { code: ReasonCode::AnswerTooOld, cause: Cause::Nothing }).into_iter().collect()
 }
 
 /// `own`: the export whose permit is looked at again; its hold is set apart and only its cited
 /// version is considered.
-fn evaluate(request: &ExportRequest, facts: View<'_>, now: Instant, own: Option<ExportId>, mut reasons: Vec<Reason>) -> Considered {
+pub(super) fn evaluate(
+    request: &ExportRequest,
+    facts: View<'_>,
+    now: Instant,
+    own: Option<ExportId>,
+    mut reasons: Vec<Reason>,
+) -> Considered {
     let own = own.and_then(|id| facts.customer.exports.get(&id));
     let governing = governing_agreement(request, facts.customer, now, &mut reasons);
     codes(request, facts.registry, &mut reasons);
@@ -336,27 +342,4 @@ fn recipient_outside(
         let cause = Cause::Agreement { id, version: agreement.version };
         reasons.push(Reason { code: ReasonCode::RecipientOutsideResidency, cause });
     }
-}
-
-/// Says whether a report of completion fits the export's state.
-///
-/// # Errors
-/// [`Error::Conflict`] when it was not redeemed, or is closed already.
-pub fn may_complete(export: &ExportFacts) -> Result<()> {
-    may_abort(export)?;
-    if export.redeemed { Ok(()) } else { Err(Error::conflict("export-not-redeemed", "Redeem the permit before reporting completion.")) }
-}
-
-/// Says whether a report of abortion fits the export's state.
-///
-/// # Errors
-/// [`Error::Conflict`] when it is closed already.
-pub fn may_abort(export: &ExportFacts) -> Result<()> {
-    if export.completed {
-        return Err(Error::conflict("export-completed", "The export was reported complete already."));
-    }
-    if export.aborted {
-        return Err(Error::conflict("export-aborted", "The export was aborted already."));
-    }
-    Ok(())
 }

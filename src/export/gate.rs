@@ -3,31 +3,52 @@
 //! like a permit; what is signed is signed after the commit. Deciding many requests in one
 //! transaction needs no change here but a longer list of asks.
 
-use super::decide::{
-    Considered, Decision, Grant, Presented, Refusal, View, decide_again, decide_export, decide_redemption, may_abort, may_complete,
-};
-use super::permit::{PermitClaims, claims};
-use super::store::{self, NewExport, Selection};
+mod chunk;
+mod issue;
+mod notice;
+mod redemption;
+mod report;
+mod sweep;
+
+use super::decide::{Considered, Decision, Grant, Refusal, View};
+use super::permit::PermitClaims;
+use super::store::{self, Selection};
 use crate::app::App;
-use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Selector, Volume, random32, to_value};
+use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Selector, Volume};
 use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::evidence::{
-    Applied, DecisionRecord, Event, ExportFacts, ExportRequest, Facts, GateKey, GrantRecord, NewEntry, Outcome, RULES, Receipt,
-    RegistryFacts, StoredEntry, answered, append, apply, finish, head_of,
+    Applied, CompletionRecord, DecisionRecord, Event, ExportFacts, ExportRequest, Facts, GateKey, NewEntry, Outcome, RULES, Receipt,
+    RegistryFacts, SINGLE_CHUNK, StoredEntry, answered, append, apply, finish, head_of,
 };
 use crate::identity::PlatformCaller;
 
-/// How long a permit can be redeemed, in seconds.
-const PERMIT_SECONDS: i64 = 300;
+pub(super) use chunk::AskedChunk;
+pub(super) use report::Delivered;
+pub use sweep::{run_sweep, sweep};
+
+/// How an export is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A permit, to be redeemed and handed out in chunks.
+    Chunked,
+    /// A permit, redeemed at once, with its only chunk authorised.
+    Single,
+    /// Answered without issuing.
+    DryRun,
+}
 
 /// What a platform asks.
 pub(super) enum Ask {
-    /// May this leave? `dry_run`: answer without issuing.
-    Export { request: Box<ExportRequest>, dry_run: bool },
+    /// May this leave?
+    Export { request: Box<ExportRequest>, mode: Mode },
     /// This permit is used now; `None`: its signature is not ours.
     Redeem { export: ExportId, presented: Option<Box<PermitClaims>> },
+    /// May this part of it leave now?
+    Chunk { export: ExportId, chunk: AskedChunk },
     /// This is what was delivered.
-    Complete { export: ExportId, delivered: Volume, sha256: Digest },
+    Complete(Delivered),
+    /// This is what was delivered of many exports of one customer.
+    CompleteMany(Vec<Delivered>),
     /// Nothing more will be delivered.
     Abort { export: ExportId, delivered: Volume },
 }
@@ -37,7 +58,9 @@ impl Ask {
         match self {
             Self::Export { .. } => "exports",
             Self::Redeem { .. } => "redemptions",
-            Self::Complete { .. } => "completions",
+            Self::Chunk { .. } => "chunks",
+            Self::Complete(_) => "completions",
+            Self::CompleteMany(_) => "export-completions",
             Self::Abort { .. } => "abortions",
         }
     }
@@ -55,11 +78,13 @@ pub(super) struct Asked {
 
 /// What the gate answers, before anything is signed.
 pub(super) enum Answer {
-    Permitted { grant: Grant, claims: Box<PermitClaims>, receipt: Receipt, again: bool },
+    Permitted { grant: Grant, claims: Box<PermitClaims>, single: bool, receipt: Receipt, again: bool },
     WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
     Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
+    ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool },
     Refused { refusal: Refusal, receipt: Receipt, again: bool },
     Reported { export: ExportId, event: Box<Event>, receipt: Receipt, again: bool },
+    ReportedMany { completions: Vec<CompletionRecord>, receipt: Receipt },
 }
 
 /// Answers one ask of one customer.
@@ -94,21 +119,27 @@ impl Batch {
         }
         self.load(asked, stored.as_ref()).await?;
         match (&asked.ask, stored) {
-            (Ask::Export { request, dry_run }, None) => self.export(app, asked, request, *dry_run).await,
+            (Ask::Export { request, mode }, None) => self.export(app, asked, request, *mode).await,
             (Ask::Redeem { export, presented }, None) => self.redemption(asked, *export, presented.as_deref(), None).await,
-            (Ask::Complete { .. } | Ask::Abort { .. }, None) => self.report(asked).await,
+            (Ask::Chunk { export, chunk }, None) => self.chunk(asked, *export, chunk, None).await,
+            (Ask::Complete(_) | Ask::Abort { .. }, None) => self.report(asked).await,
+            (Ask::CompleteMany(reports), None) => self.reports(asked, reports).await,
             (_, Some(stored)) => self.again(asked, &stored).await,
         }
     }
 
     /// Reads the facts: after the locks, so that every earlier commit is in them.
     async fn load(&mut self, asked: &Asked, stored: Option<&StoredEntry>) -> Result<()> {
+        let platform = &asked.caller.platform;
         let selection = match (&asked.ask, stored.map(StoredEntry::event).transpose()?) {
-            (Ask::Export { request, .. }, Some(Event::ExportPermitted { grant, .. })) => Selection::of(request, Some(grant.export)),
-            (Ask::Export { request, .. }, _) => Selection::of(request, None),
-            (Ask::Redeem { export, .. } | Ask::Complete { export, .. } | Ask::Abort { export, .. }, _) => {
-                Selection { terms: Some((asked.caller.platform.clone(), vec!["kind:restriction".to_owned()])), own: Some(*export) }
+            (Ask::Export { request, .. }, Some(Event::ExportPermitted { grant, .. } | Event::ExportPermittedSingle { grant, .. })) => {
+                Selection::of(request, Some(grant.export)).and_chunk(SINGLE_CHUNK)
             }
+            (Ask::Export { request, .. }, _) => Selection::of(request, None),
+            (Ask::Redeem { export, .. }, _) => Selection::permitted(platform, vec![*export]),
+            (Ask::Chunk { export, chunk }, _) => Selection::permitted(platform, vec![*export]).and_chunk(chunk.number),
+            (Ask::Complete(Delivered { export, .. }) | Ask::Abort { export, .. }, _) => Selection::only(vec![*export]),
+            (Ask::CompleteMany(reports), _) => Selection::only(reports.iter().map(|r| r.export).collect()),
         };
         let now = self.tx.now();
         self.registry = crate::registry::codes(self.tx.conn()).await?;
@@ -160,147 +191,30 @@ impl Batch {
         Ok(receipt)
     }
 
-    async fn export(&mut self, app: &App, asked: &Asked, request: &ExportRequest, dry_run: bool) -> Result<Answer> {
-        let now = self.tx.now();
-        let considered = decide_export(request, self.view(), now);
-        let decision = self.record(asked, request, &considered, None);
-        let subjects = Some(request.subjects.as_slice());
-        if dry_run {
-            let event = Event::ExportTried { decision: decision.clone() };
-            let receipt = self.append(asked, asked.caller.key, event, subjects, true).await?;
-            return Ok(match considered.decision {
-                Decision::Allow(_) => Answer::WouldPermit { record: Box::new(decision), receipt, again: false },
-                Decision::Refuse(refusal) => Answer::Refused { refusal, receipt, again: false },
-            });
-        }
-        let grant = match considered.decision {
-            Decision::Refuse(refusal) => {
-                let receipt = self.append(asked, asked.caller.key, Event::ExportRefused { decision }, subjects, true).await?;
-                return Ok(Answer::Refused { refusal, receipt, again: false });
-            }
-            Decision::Allow(grant) => grant,
-        };
-        let (agreement, agreement_version) = grant.agreement();
-        let granted = GrantRecord {
-            export: self.tx.fresh(),
-            instruction: grant.instruction(),
-            document_sha256: grant.document_sha256(),
-            agreement,
-            agreement_version,
-            selectors_salt: Digest(random32(self.tx.entropy())),
-            day: grant.day(),
-            issued_at: now,
-            expires_at: now.plus(chrono::Duration::seconds(PERMIT_SECONDS)),
-        };
-        let epoch = self.tx.head(self.customer.into())?.epoch;
-        let event = Event::ExportPermitted { decision, grant: granted.clone() };
-        let receipt = self.append(asked, granted.export, event, subjects, true).await?;
-        let claims = claims(&grant, &granted, app.permits.issuer(), self.customer, request, &receipt);
-        let row = NewExport { customer: self.customer, request, grant: &granted, claims: &claims, epoch, decided_at: now };
-        store::insert(self.tx.conn(), &row).await?;
-        Ok(Answer::Permitted { grant, claims: Box::new(claims), receipt, again: false })
-    }
-
-    /// `first`: the entry that answered this key before.
-    async fn redemption(
-        &mut self,
-        asked: &Asked,
-        id: ExportId,
-        presented: Option<&PermitClaims>,
-        first: Option<&StoredEntry>,
-    ) -> Result<Answer> {
-        let export = self.facts.exports.get(&id).cloned().ok_or(Error::NotFound)?;
-        let intact = presented == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
-        let mut request = export.request.clone();
-        request.subjects = store::kept(export.subjects.as_ref());
-        let by = &asked.caller.platform;
-        let permit = Presented { export: id, by, intact, first_at: first.map(|s| s.at) };
-        let considered = decide_redemption(&permit, &request, self.view(), self.tx.now());
-        let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
-        match (considered.decision, first) {
-            (Decision::Allow(grant), None) => {
-                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), decision };
-                let receipt = self.append(asked, id, event, None, true).await?;
-                let now = self.tx.now();
-                store::redeem(self.tx.conn(), self.customer, &export, now).await?;
-                Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: false })
-            }
-            (Decision::Allow(grant), Some(first)) => {
-                let receipt = first.receipt(&self.customer.to_string());
-                Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: true })
-            }
-            (Decision::Refuse(refusal), first) => {
-                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, decision };
-                let receipt = self.append(asked, id, event, None, first.is_none()).await?;
-                Ok(Answer::Refused { refusal, receipt, again: false })
-            }
-        }
-    }
-
-    async fn report(&mut self, asked: &Asked) -> Result<Answer> {
-        let (Ask::Complete { export: id, .. } | Ask::Abort { export: id, .. }) = &asked.ask else {
-            return Err(Error::internal("a report is of a completion or an abortion"));
-        };
-        let export = self.facts.exports.get(id).ok_or(Error::NotFound)?;
-        let asked_for = export.request.volume;
-        let (event, completed) = match &asked.ask {
-            Ask::Complete { delivered, sha256, .. } => {
-                may_complete(export)?;
-                let over = over(&asked_for, delivered);
-                (Event::ExportCompleted { export: *id, delivered: *delivered, sha256: *sha256, over }, true)
-            }
-            Ask::Abort { delivered, .. } => {
-                may_abort(export)?;
-                (Event::ExportAborted { export: *id, delivered: *delivered }, false)
-            }
-            _ => return Err(Error::internal("a report is of a completion or an abortion")),
-        };
-        let receipt = self.append(asked, id, event.clone(), None, true).await?;
-        let now = self.tx.now();
-        let report = to_value(&event).get("record").cloned().unwrap_or_default();
-        store::close(self.tx.conn(), self.customer, *id, completed, &report, now).await?;
-        Ok(Answer::Reported { export: *id, event: Box::new(event), receipt, again: false })
-    }
-
     /// The same key again: a refusal repeats; an allowance only while it would still be given.
     async fn again(&mut self, asked: &Asked, stored: &StoredEntry) -> Result<Answer> {
         let receipt = stored.receipt(&self.customer.to_string());
         match (stored.event()?, &asked.ask) {
-            (Event::ExportRefused { decision } | Event::RedemptionRefused { decision, .. }, _) => refused_again(decision, receipt),
+            (Event::ExportRefused { decision } | Event::RedemptionRefused { decision, .. } | Event::ChunkRefused { decision, .. }, _) => {
+                refused_again(decision, receipt)
+            }
             (Event::ExportTried { decision }, _) if decision.outcome != Outcome::Allowed => refused_again(decision, receipt),
             (Event::ExportTried { decision }, _) => Ok(Answer::WouldPermit { record: Box::new(decision), receipt, again: true }),
-            (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => self.permit_again(asked, request, &grant, stored).await,
+            (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => {
+                self.permit_again(asked, request, &grant, false, stored).await
+            }
+            (Event::ExportPermittedSingle { grant, .. }, Ask::Export { request, .. }) => {
+                self.permit_again(asked, request, &grant, true, stored).await
+            }
             (Event::ExportRedeemed { .. }, Ask::Redeem { export, presented }) => {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await
             }
+            (Event::ChunkAuthorised { .. }, Ask::Chunk { export, chunk }) => self.chunk(asked, *export, chunk, Some(stored)).await,
             (event @ (Event::ExportCompleted { export, .. } | Event::ExportAborted { export, .. }), _) => {
                 Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true })
             }
+            (Event::ExportsCompleted { completions }, _) => Ok(Answer::ReportedMany { completions, receipt }),
             _ => Err(Error::internal("an entry of another kind answers this key")),
-        }
-    }
-
-    async fn permit_again(
-        &mut self,
-        asked: &Asked,
-        request: &ExportRequest,
-        granted: &GrantRecord,
-        stored: &StoredEntry,
-    ) -> Result<Answer> {
-        let considered = decide_again(granted.export, stored.at, request, self.view(), self.tx.now());
-        match considered.decision {
-            Decision::Allow(grant) => {
-                let claims = store::permit(self.tx.conn(), self.customer, granted.export).await?;
-                let receipt = stored.receipt(&self.customer.to_string());
-                Ok(Answer::Permitted { grant, claims: Box::new(claims), receipt, again: true })
-            }
-            Decision::Refuse(ref refusal) => {
-                let refusal = refusal.clone();
-                let decision = self.record(asked, request, &considered, Some(stored.index));
-                let event = Event::ExportRefused { decision };
-                let receipt = self.append(asked, granted.export, event, Some(&request.subjects), false).await?;
-                Ok(Answer::Refused { refusal, receipt, again: false })
-            }
         }
     }
 }
@@ -312,10 +226,4 @@ fn refused_again(decision: DecisionRecord, receipt: Receipt) -> Result<Answer> {
         }
         Outcome::Allowed => Err(Error::internal("a refusal without reasons")),
     }
-}
-
-/// The dimensions in which more was delivered than permitted.
-fn over(permitted: &Volume, delivered: &Volume) -> std::collections::BTreeSet<String> {
-    let both = permitted.parts().into_iter().zip(delivered.parts());
-    both.filter(|((_, most), (_, given))| given.unwrap_or(0) > most.unwrap_or(u64::MAX)).map(|((name, _), _)| name.to_owned()).collect()
 }

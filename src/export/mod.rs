@@ -5,6 +5,8 @@
 mod advice;
 mod api;
 mod candidate;
+mod chunk;
+mod closing;
 mod decide;
 #[cfg(test)]
 mod decide_tests;
@@ -16,7 +18,10 @@ mod store;
 
 pub use advice::advice;
 pub use api::routes;
+pub use chunk::{Chunk, decide_chunk, stops};
+pub use closing::{SILENT_HOURS, may_abort, may_complete, may_sweep, reconcile, silent_since};
 pub use decide::*;
+pub use gate::{run_sweep, sweep};
 pub use permit::{PERMIT_TYPE, PermitClaims, PermitSigner, selectors_hash};
 pub use replay::{Difference, replay};
 pub use store::{Selection, facts, publish_key};

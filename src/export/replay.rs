@@ -1,9 +1,14 @@
 //! Deciding again: every decision in a log, on the state rebuilt from the entries before it, must
-//! come out the same, reasons included. Nobody has to trust inputs stored beside the answer. Pure.
+//! come out the same, reasons included; and every reconciliation must say the same. Nobody has to
+//! trust inputs stored beside the answer. Pure.
 
+use super::chunk::{Chunk, decide_chunk, stops};
+use super::closing::{may_sweep, over, reconcile};
 use super::decide::{Considered, Decision, Presented, View, decide_again, decide_export, decide_redemption};
-use crate::base::{Instant, Result, Selector};
-use crate::evidence::{Applied, DecisionRecord, Event, Facts, Outcome, RegistryFacts, StoredEntry, apply, apply_registry};
+use crate::base::{ExportId, Instant, Result, Selector, Volume};
+use crate::evidence::{
+    Applied, Closed, DecisionRecord, Event, Facts, Outcome, Reconciliation, RegistryFacts, SINGLE_CHUNK, StoredEntry, apply, apply_registry,
+};
 
 /// A decision that comes out otherwise when it is decided again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,9 @@ pub fn replay(registry: &[StoredEntry], log: &[StoredEntry]) -> Result<(Facts, V
                 differences.push(Difference { epoch: entry.epoch, index: entry.index, what });
             }
         }
+        if let Some(what) = closing_differs(&event, &facts, entry.at) {
+            differences.push(Difference { epoch: entry.epoch, index: entry.index, what });
+        }
         apply(&mut facts, Applied { epoch: entry.epoch, index: entry.index, event: &event, subjects: subjects.as_deref() });
     }
     Ok((facts, differences))
@@ -50,7 +58,10 @@ const fn decision_of(event: &Event) -> Option<&DecisionRecord> {
         | Event::ExportRefused { decision }
         | Event::ExportTried { decision }
         | Event::ExportRedeemed { decision, .. }
-        | Event::RedemptionRefused { decision, .. } => Some(decision),
+        | Event::RedemptionRefused { decision, .. }
+        | Event::ExportPermittedSingle { decision, .. }
+        | Event::ChunkAuthorised { decision, .. }
+        | Event::ChunkRefused { decision, .. } => Some(decision),
         _ => None,
     }
 }
@@ -63,8 +74,11 @@ fn differs(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>
         Decision::Refuse(r) => Outcome::Refused { reasons: r.reasons.clone(), more_candidates: r.more_candidates },
     };
     let cited = match (&considered.decision, event) {
-        (Decision::Allow(grant), Event::ExportPermitted { grant: record, .. }) => {
+        (Decision::Allow(grant), Event::ExportPermitted { grant: record, .. } | Event::ExportPermittedSingle { grant: record, .. }) => {
             grant.instruction() == record.instruction && grant.day() == record.day && grant.document_sha256() == record.document_sha256
+        }
+        (Decision::Refuse(refusal), Event::ChunkRefused { export, stops: recorded, .. }) => {
+            view.customer.exports.get(export).is_some_and(|export| stops(export, refusal) == *recorded)
         }
         _ => true,
     };
@@ -92,15 +106,50 @@ fn decide_once_more(
             let presented = Presented { export: *export, by: presented_by, intact, first_at };
             Some(decide_redemption(&presented, &request, view, record.now))
         }
+        Event::ChunkAuthorised { export, chunk, .. } | Event::ChunkRefused { export, chunk, .. } => {
+            let of = view.customer.exports.get(export)?;
+            request.subjects = of.subjects.clone()?;
+            let chunk = Chunk { export: *export, by: &of.request.platform, number: chunk.chunk_no, volume: chunk.volume, first_at };
+            Some(decide_chunk(&chunk, &request, view, record.now))
+        }
         _ => {
             request.subjects = subjects?.to_vec();
-            match (first, first_at) {
-                (Some(first), Some(at)) => {
-                    let Ok(Event::ExportPermitted { grant, .. }) = first.event() else { return None };
+            match (first.map(StoredEntry::event), first_at) {
+                (Some(Ok(Event::ExportPermitted { grant, .. })), Some(at)) => {
                     Some(decide_again(grant.export, at, &request, view, record.now))
                 }
+                (Some(Ok(Event::ExportPermittedSingle { grant, .. })), Some(_)) => {
+                    let platform = request.platform.clone();
+                    let chunk = Chunk { export: grant.export, by: &platform, number: SINGLE_CHUNK, volume: request.volume, first_at };
+                    Some(decide_chunk(&chunk, &request, view, record.now))
+                }
+                (Some(_), _) => None,
                 _ => Some(decide_export(&request, view, record.now)),
             }
         }
+    }
+}
+
+/// Reports without a reconciliation were made before there were chunks.
+fn closing_differs(event: &Event, facts: &Facts, at: Instant) -> Option<String> {
+    let nothing = Volume::default();
+    let differs = |export: &ExportId, how, delivered: &Volume, recorded: Option<&Reconciliation>| {
+        let recorded = recorded?;
+        let again = facts.exports.get(export).map(|export| reconcile(export, how, delivered));
+        (again.as_ref() != Some(recorded)).then(|| format!("recorded {recorded:?}, reconciled again {again:?}"))
+    };
+    match event {
+        Event::ExportCompleted { export, delivered, reconciled, .. } => differs(export, Closed::Completed, delivered, reconciled.as_ref()),
+        Event::ExportAborted { export, delivered, reconciled } => differs(export, Closed::Aborted, delivered, reconciled.as_ref()),
+        Event::ExportsCompleted { completions } => completions.iter().find_map(|c| {
+            let permitted = facts.exports.get(&c.export).map(|export| export.request.volume).unwrap_or_default();
+            let beyond = (c.over != over(&permitted, &c.delivered)).then(|| format!("recorded {c:?}, over the permitted otherwise"));
+            beyond.or_else(|| differs(&c.export, Closed::Completed, &c.delivered, c.reconciled.as_ref()))
+        }),
+        Event::ExportSwept { export, reconciled } => {
+            let early = !facts.exports.get(export).is_some_and(|export| may_sweep(export, at));
+            early.then(|| format!("{export} was closed too early")).or_else(|| differs(export, Closed::Swept, &nothing, Some(reconciled)))
+        }
+        _ => None,
     }
 }

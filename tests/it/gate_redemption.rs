@@ -143,6 +143,7 @@ async fn completion_and_abortion_follow_the_state_of_the_export() {
         h.redeem(&platform, "r", &id, &permitted.text("/permit")).await.expect(201);
         let reported = complete("c2").await.expect(201);
         assert_eq!(reported.json()["over"], json!(["rows"]), "more than was permitted is said");
+        assert_eq!(reported.json()["differences"], json!({"chunks": "missing", "rows": "more"}), "and that no chunk was asked for");
         assert_eq!(complete("c2").await.expect(201).json(), reported.json());
         complete("c3").await.expect(409);
         h.platform("fronter").post_with(&path, &[("idempotency-key", "x")], &done).await.expect(404);

@@ -40,6 +40,7 @@ fn some_instruction(dice: &Dice) -> Value {
     let mut value = with(
         instruction(),
         json!({
+            "channels": ["organisation-api", "lti"],
             "purposes": dice.pick(&[json!(["statutory-reporting"]), json!(["support", "statutory-reporting"]), json!(["support"])]),
             "data_categories": dice.pick(&[json!(["identity", "enrolment"]), json!(["identity"]), json!(["identity", "enrolment", "health"])]),
             "subjects": subjects(dice),
@@ -71,6 +72,7 @@ fn some_export(dice: &Dice) -> Value {
 struct Made {
     instructions: Vec<String>,
     permits: Vec<(String, String)>,
+    chunks: Vec<(String, String, Value)>,
     suspensions: Vec<String>,
     platform_suspensions: Vec<String>,
 }
@@ -85,8 +87,7 @@ struct Actors {
 
 /// One step of a history. Answers are not asserted: a refusal, a conflict and a success are all history.
 async fn step(h: &Harness, dice: &Dice, who: &Actors, made: &mut Made, number: usize) {
-    let key = format!("k{number}");
-    match dice.roll(12) {
+    match dice.roll(16) {
         0 | 1 => {
             let drafted = who.kari.post("/api/v1/instructions", &some_instruction(dice)).await.expect(201).text("/id");
             if dice.roll(6) > 0 {
@@ -124,22 +125,52 @@ async fn step(h: &Harness, dice: &Dice, who: &Actors, made: &mut Made, number: u
                 made.platform_suspensions.push(who.security.post(path, &json!({"ground": "x"})).await.expect(201).text("/id"));
             }
         }
-        6 if !made.permits.is_empty() => {
+        6 => h.advance(Duration::seconds(i64::try_from(dice.roll(90)).unwrap())),
+        _ => platform_step(h, dice, &who.platform, made, &format!("k{number}")).await,
+    }
+}
+
+/// One step of a platform: asks most, and what it makes of the permits it has.
+async fn platform_step(h: &Harness, dice: &Dice, platform: &Client, made: &mut Made, key: &str) {
+    let digest = "0".repeat(64);
+    match dice.roll(8) {
+        0 if !made.permits.is_empty() => {
             let (id, permit) = dice.pick(&made.permits);
-            h.redeem(&who.platform, &key, &id, &permit).await;
+            h.redeem(platform, key, &id, &permit).await;
         }
-        7 if !made.permits.is_empty() => {
+        1 if !made.permits.is_empty() => {
             let (id, _) = dice.pick(&made.permits);
-            let done = json!({"rows": 40, "sha256": "0".repeat(64)});
-            let (path, body) = dice.pick(&[("completions", done), ("abortions", json!({}))]);
+            let done = dice.pick(&[json!({"rows": 40, "sha256": digest}), json!({"sha256": digest})]);
+            let (path, body) = dice.pick(&[("completions", done), ("abortions", json!({})), ("abortions", json!({"rows": 200}))]);
             let path = format!("/gate/v1/exports/{id}/{path}");
-            who.platform.post_with(&path, &[("idempotency-key", &key)], &body).await;
+            platform.post_with(&path, &[("idempotency-key", key)], &body).await;
         }
-        8 => h.advance(Duration::seconds(i64::try_from(dice.roll(90)).unwrap())),
+        2 if !made.permits.is_empty() => {
+            let reports: Vec<_> = (0..3).map(|_| json!({"export": dice.pick(&made.permits).0, "rows": 40, "sha256": digest})).collect();
+            let body = json!({"completions": reports});
+            platform.post_with("/gate/v1/export-completions", &[("idempotency-key", key)], &body).await;
+        }
+        3 | 4 if !made.permits.is_empty() => {
+            let (chunk_no, rows) = (dice.roll(4), dice.pick(&[json!(10), json!(40), json!(90), json!(null)]));
+            let fresh = (key.to_owned(), dice.pick(&made.permits).0, json!({"chunk_no": chunk_no, "rows": rows}));
+            // Now and then a chunk is asked for again with its key.
+            let again = dice.roll(3) == 0 && !made.chunks.is_empty();
+            let (key, id, chunk) = if again { dice.pick(&made.chunks) } else { fresh };
+            h.chunk(platform, &key, &id, &chunk).await;
+            made.chunks.push((key, id, chunk));
+        }
         _ => {
-            let answer = h.ask(&who.platform, &key, &some_export(dice)).await;
+            let mut ask = some_export(dice);
+            if dice.roll(4) == 0 {
+                ask = with(ask, json!({"channel": "lti", "mode": "single"}));
+            }
+            let answer = h.ask(platform, key, &ask).await;
             if answer.status == 201 {
-                made.permits.push((answer.text("/id"), answer.text("/permit")));
+                let (id, permit) = (answer.text("/id"), answer.text("/permit"));
+                if dice.roll(2) == 0 {
+                    h.redeem(platform, key, &id, &permit).await;
+                }
+                made.permits.push((id, permit));
             }
         }
     }
@@ -168,6 +199,11 @@ async fn facts_of_the_store_equal_the_facts_of_the_entries_over_random_histories
                         break;
                     }
                     step(h, &dice, &who, &mut made, round * 100 + number).await;
+                }
+                if round == 1 {
+                    // What runs and is silent is closed; what the last round does is not.
+                    h.advance(Duration::hours(mandate::export::SILENT_HOURS));
+                    mandate::export::sweep(&h.app).await.unwrap();
                 }
             }
         })

@@ -9,11 +9,15 @@
 )]
 
 mod bad_input;
+mod chunks;
 mod conventions;
+mod endings;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
 mod routes;
+mod single_mode;
+mod stops;
 mod support;
 mod tenancy;

@@ -59,6 +59,8 @@ fn body(route: &Route, password: &str) -> Value {
         "contests" => json!({"version": 1, "ground": "GDPR Art. 6"}),
         "redemptions" => json!({"permit": "x.y.z"}),
         "completions" => json!({"sha256": "0".repeat(64)}),
+        "chunks" => json!({"chunk_no": 1}),
+        "export-completions" => json!({"completions": [{"export": absent("export_id"), "sha256": "0".repeat(64)}]}),
         _ => json!({}),
     }
 }

@@ -38,7 +38,17 @@ async fn the_guard_finds_no_fault_and_names_one_that_is_made() {
 async fn no_role_sees_a_row_without_its_tenant() {
     run(async |h: &Harness| {
         fill(h).await;
-        let tables = ["export", "instruction_version", "instruction", "agreement", "membership", "log_entry", "document", "suspension"];
+        let tables = [
+            "export",
+            "export_chunk",
+            "instruction_version",
+            "instruction",
+            "agreement",
+            "membership",
+            "log_entry",
+            "document",
+            "suspension",
+        ];
         for (role, setting) in [(Role::App, "mandate.customer"), (Role::Gate, "mandate.customers"), (Role::Ops, "mandate.customer")] {
             let mut conn = connect(h, role).await;
             for table in tables {
@@ -79,6 +89,8 @@ async fn no_runtime_role_changes_what_was_signed_or_decided() {
                 "TRUNCATE log_entry",
                 "UPDATE export SET instruction_id = id",
                 "DELETE FROM export",
+                "UPDATE export_chunk SET rows = 0",
+                "DELETE FROM export_chunk",
                 "UPDATE agreement SET parameters = '{}'",
                 "DELETE FROM agreement",
                 "DELETE FROM suspension",

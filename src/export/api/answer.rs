@@ -1,13 +1,15 @@
 //! From the gate's answers to HTTP: a permit, or a problem that lists every reason with what it
 //! means and what to do. Signing happens here, after the commit.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
 use crate::app::App;
 use crate::base::{Digest, Error, ExportId, Instant, RefusedAnswer, Result, Selector, Volume, canonical, sha256, to_value};
-use crate::evidence::{Cause, Event, InstructionRef, Reason, ReasonCode, Receipt};
+use crate::evidence::{Cause, CompletionRecord, Deviation, Event, InstructionRef, Reason, ReasonCode, Receipt, SINGLE_CHUNK};
 use crate::export::advice::advice;
 use crate::export::decide::Refusal;
 use crate::export::gate::Answer;
@@ -46,8 +48,22 @@ pub struct PermitView {
     pub instruction: InstructionRef,
     /// Restricted selectors to be left out.
     pub except: Vec<Selector>,
+    /// In single mode: the permit is redeemed already, and its only chunk may leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redemption: Option<SingleRedemption>,
     /// Where the decision stands in the customer's log.
     pub receipt: Receipt,
+}
+
+/// What single mode did besides permitting.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct SingleRedemption {
+    /// When the permit was redeemed.
+    pub redeemed_at: Instant,
+    /// The number of its only chunk.
+    pub chunk_no: u32,
+    /// What may leave with it.
+    pub volume: Volume,
 }
 
 /// A dry run that would have been permitted.
@@ -78,6 +94,19 @@ pub struct RedemptionView {
     pub receipt: Receipt,
 }
 
+/// A chunk that may leave now.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ChunkAuthorisation {
+    /// The export.
+    pub id: ExportId,
+    /// The platform's number of the chunk.
+    pub chunk_no: u32,
+    /// Restricted selectors to be left out: this list holds from now on.
+    pub except: Vec<Selector>,
+    /// Where the decision stands in the customer's log.
+    pub receipt: Receipt,
+}
+
 /// A report that was taken.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ReportView {
@@ -87,8 +116,62 @@ pub struct ReportView {
     pub state: &'static str,
     /// Dimensions in which more was delivered than permitted.
     pub over: Vec<String>,
+    /// What differs from what the chunks authorised; the customer is told of it.
+    pub differences: BTreeMap<String, Deviation>,
     /// Where the report stands in the customer's log.
     pub receipt: Receipt,
+}
+
+crate::words! {
+    /// What became of one report of a batch.
+    pub enum ExportOutcome {
+        /// The export is complete.
+        Completed = "completed",
+        /// The export is not in a state that can be completed; `code` says which.
+        Conflict = "conflict",
+        /// The platform has no such export.
+        NotFound = "not_found",
+    }
+}
+
+/// The outcome of one report of a batch.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct CompletionOutcome {
+    /// The export.
+    pub export: ExportId,
+    /// What became of the report.
+    pub outcome: ExportOutcome,
+    /// Which conflict, as a single report would be answered.
+    pub code: Option<String>,
+    /// Dimensions in which more was delivered than permitted.
+    pub over: Vec<String>,
+    /// What differs from what the chunks authorised; the customer is told of it.
+    pub differences: BTreeMap<String, Deviation>,
+    /// Where the report stands in the customer's log.
+    pub receipt: Option<Receipt>,
+}
+
+impl CompletionOutcome {
+    /// Of an export that the platform does not have.
+    pub(super) const fn unknown(export: ExportId) -> Self {
+        Self { export, outcome: ExportOutcome::NotFound, code: None, over: Vec::new(), differences: BTreeMap::new(), receipt: None }
+    }
+    /// As it was recorded.
+    pub(super) fn of(record: CompletionRecord, receipt: Receipt) -> Self {
+        let outcome = if record.conflict.is_none() { ExportOutcome::Completed } else { ExportOutcome::Conflict };
+        let differences = record.reconciled.map(|r| r.differences).unwrap_or_default();
+        let over = if outcome == ExportOutcome::Completed { record.over.into_iter().collect() } else { Vec::new() };
+        Self { export: record.export, outcome, code: record.conflict, over, differences, receipt: Some(receipt) }
+    }
+}
+
+/// The outcomes of a batch.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct CompletionOutcomes {
+    /// How many exports are complete by it.
+    pub completed: usize,
+    /// One for each report, in the order of the request.
+    pub completions: Vec<CompletionOutcome>,
 }
 
 /// The hashes under which an answer is kept for its key.
@@ -96,7 +179,7 @@ pub(super) fn hashes(key: &IdempotencyKey, request: &serde_json::Value) -> (Dige
     (sha256(&[key.as_str().as_bytes()]), sha256(&[&canonical(request)]))
 }
 
-fn replayed(again: bool, response: impl IntoResponse) -> Response {
+pub(super) fn replayed(again: bool, response: impl IntoResponse) -> Response {
     let mut response = response.into_response();
     if again {
         let value = axum::http::HeaderValue::from_static("true");
@@ -118,11 +201,13 @@ pub(super) fn refused(refusal: &Refusal, receipt: &Receipt) -> Error {
 /// Signs where there is something to sign, and answers.
 pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
     Ok(match answer {
-        Answer::Permitted { grant, claims, receipt, again } => {
+        Answer::Permitted { grant, claims, single, receipt, again } => {
             let permit = app.permits.issue(&grant, &claims)?;
-            let expires_at = Instant::from_millis(claims.exp * 1000).ok_or_else(|| Error::internal("a permit ends in time"))?;
-            let view =
-                PermitView { id: claims.jti, permit, expires_at, instruction: grant.instruction(), except: claims.except.clone(), receipt };
+            let time = |seconds: i64| Instant::from_millis(seconds * 1000).ok_or_else(|| Error::internal("a permit lies in time"));
+            let (redeemed_at, expires_at) = (time(claims.iat)?, time(claims.exp)?);
+            let redemption = single.then_some(SingleRedemption { redeemed_at, chunk_no: SINGLE_CHUNK, volume: claims.volume });
+            let (instruction, except) = (grant.instruction(), grant.except().to_vec());
+            let view = PermitView { id: claims.jti, permit, expires_at, instruction, except, redemption, receipt };
             replayed(again, (StatusCode::CREATED, Json(view)))
         }
         Answer::WouldPermit { record, receipt, again } => {
@@ -135,12 +220,18 @@ pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
             replayed(again, (StatusCode::CREATED, Json(view)))
         }
         Answer::Refused { refusal, receipt, again } => replayed(again, refused(&refusal, &receipt)),
-        Answer::Reported { export, event, receipt, again } => {
-            let (state, over) = match *event {
-                Event::ExportCompleted { over, .. } => ("completed", over.into_iter().collect()),
-                _ => ("aborted", Vec::new()),
-            };
-            replayed(again, (StatusCode::CREATED, Json(ReportView { id: export, state, over, receipt })))
+        Answer::ChunkAuthorised { export, chunk_no, except, receipt, again } => {
+            replayed(again, (StatusCode::CREATED, Json(ChunkAuthorisation { id: export, chunk_no, except, receipt })))
         }
+        Answer::Reported { export, event, receipt, again } => {
+            let (state, over, reconciled) = match *event {
+                Event::ExportCompleted { over, reconciled, .. } => ("completed", over.into_iter().collect(), reconciled),
+                Event::ExportAborted { reconciled, .. } => ("aborted", Vec::new(), reconciled),
+                _ => ("aborted", Vec::new(), None),
+            };
+            let differences = reconciled.map(|r| r.differences).unwrap_or_default();
+            replayed(again, (StatusCode::CREATED, Json(ReportView { id: export, state, over, differences, receipt })))
+        }
+        Answer::ReportedMany { .. } => return Err(Error::internal("a batch is answered by its own route")),
     })
 }

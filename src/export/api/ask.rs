@@ -12,7 +12,7 @@ use crate::base::{Code, Digest, Error, Faults, Name, Note, Recipient, Reference,
 use crate::db::{Lock, LogId, Role};
 use crate::evidence::{Cause, Event, ExportRequest, GateKey, NewEntry, Reason, ReasonCode, RequestedBy, answered, commit};
 use crate::export::decide::Refusal;
-use crate::export::gate::{self, Ask, Asked};
+use crate::export::gate::{self, Ask, Asked, Mode};
 use crate::export::store;
 use crate::http::{IdempotencyKey, Json, ProblemBody};
 use crate::identity::PlatformCaller;
@@ -56,8 +56,26 @@ crate::request! {
         requested_by: RequestedBy,
         /// True to be answered without a permit; recorded as a dry run.
         dry_run: Option<bool>,
+        /// `single` on channels where each click is an export (lti, plugin-rest): the permit is redeemed
+        /// at once and the whole of it may leave as one chunk. `chunked` when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<ExportMode>,
     }
 }
+
+crate::words! {
+    /// How an export is handed out.
+    pub enum ExportMode {
+        /// A permit is issued, redeemed, and each chunk asked for.
+        Chunked = "chunked",
+        /// All of it in this call.
+        Single = "single",
+    }
+}
+
+/// Where each click is an export. On any other channel one answer would let out what is handed out
+/// over minutes, and nothing could stop it any more.
+const SINGLE_CHANNELS: [&str; 2] = ["lti", "plugin-rest"];
 
 fn check(caller: &PlatformCaller, body: &NewExport) -> Result<()> {
     let mut faults = Faults::default();
@@ -69,6 +87,9 @@ fn check(caller: &PlatformCaller, body: &NewExport) -> Result<()> {
     }
     if body.subjects.is_empty() {
         faults.add_at("subjects", "too_few", "must have at least one selector");
+    }
+    if body.mode == Some(ExportMode::Single) && !SINGLE_CHANNELS.contains(&body.channel.as_str()) {
+        faults.add_at("mode", "not_for_this_channel", "single is for the channels lti and plugin-rest");
     }
     faults.check()
 }
@@ -112,7 +133,12 @@ pub(super) async fn ask_export(
         volume: body.volume.unwrap_or_default(),
         requested_by: body.requested_by,
     };
-    let ask = Ask::Export { request: Box::new(request), dry_run: body.dry_run.unwrap_or(false) };
+    let mode = match (body.dry_run, body.mode) {
+        (Some(true), _) => Mode::DryRun,
+        (_, Some(ExportMode::Single)) => Mode::Single,
+        _ => Mode::Chunked,
+    };
+    let ask = Ask::Export { request: Box::new(request), mode };
     let asked = Asked { caller, customer_named: body.customer, ask, hashes };
     answer(&app, gate::answer(&app, customer, &asked).await?)
 }

@@ -2,6 +2,9 @@
 
 mod answer;
 mod ask;
+mod chunk;
+mod completions;
+mod exports;
 mod keys;
 mod read;
 mod redemption;
@@ -16,10 +19,13 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Access::Gate, http!(ask::ask_export)),
         Route::new(Access::Gate, http!(redemption::redeem_permit)),
+        Route::new(Access::Gate, http!(chunk::authorise_chunk)),
         Route::new(Access::Gate, http!(report::complete_export)),
         Route::new(Access::Gate, http!(report::abort_export)),
-        Route::new(READERS, http!(read::list_exports)),
-        Route::new(READERS, http!(read::get_export)),
+        Route::new(Access::Gate, http!(completions::complete_exports)),
+        Route::new(READERS, http!(exports::list_exports)),
+        Route::new(READERS, http!(exports::get_export)),
+        Route::new(READERS, http!(exports::list_chunks)),
         Route::new(READERS, http!(read::list_decisions)),
         Route::new(READERS, http!(read::get_decision)),
         Route::new(Access::admin(OpsRole::ALL), http!(read::list_customer_decisions)),

@@ -1,77 +1,17 @@
-//! What a customer sees of its exports and of every decision about them, refusals and dry runs
-//! included; ops see the decisions of one customer at a time.
+//! What a customer sees of every decision about its exports, refusals and dry runs included; ops see
+//! the decisions of one customer at a time.
 
 use axum::extract::State;
 use serde_json::Value;
 
 use super::answer::ReasonView;
 use crate::app::App;
-use crate::base::{Code, CustomerId, Error, ExportId, Instant, InstructionId, Page, Result, TypedId, from_value};
+use crate::base::{Code, CustomerId, Error, ExportId, Instant, Page, Result, TypedId, from_value};
 use crate::db::{LogId, Role};
 use crate::evidence::{Reason, ReasonCode};
-use crate::export::store::read::{DecisionFilter, DecisionRow, ExportRow, decisions, exports};
+use crate::export::store::read::{DecisionFilter, DecisionRow, decisions};
 use crate::http::{Json, PathId, Query};
 use crate::identity::{InstitutionCaller, OpsCaller};
-
-/// One hand-out of personal data.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ExportView {
-    /// Id.
-    pub id: ExportId,
-    /// permitted, expired, redeemed, completed or aborted.
-    pub state: &'static str,
-    /// The platform.
-    pub platform: Code,
-    /// The cited instruction.
-    pub instruction: InstructionId,
-    /// Its version.
-    pub instruction_version: i32,
-    /// What was asked, without subjects.
-    #[schema(value_type = Object)]
-    pub request: Value,
-    /// When it was permitted.
-    pub permitted_at: Instant,
-    /// Until when the permit could be redeemed.
-    pub expires_at: Instant,
-    /// When it was redeemed.
-    pub redeemed_at: Option<Instant>,
-    /// When it was reported complete.
-    pub completed_at: Option<Instant>,
-    /// When it was aborted.
-    pub aborted_at: Option<Instant>,
-    /// What the platform reported.
-    #[schema(value_type = Option<Object>)]
-    pub report: Option<Value>,
-    /// Index of the decision in the customer's log.
-    pub index: i64,
-}
-
-impl ExportView {
-    fn of(row: ExportRow, now: Instant) -> Self {
-        let state = match (row.completed_at, row.aborted_at, row.redeemed_at) {
-            (Some(_), _, _) => "completed",
-            (_, Some(_), _) => "aborted",
-            (_, _, Some(_)) => "redeemed",
-            _ if now >= row.expires_at => "expired",
-            _ => "permitted",
-        };
-        Self {
-            id: row.id,
-            state,
-            platform: row.platform,
-            instruction: row.instruction,
-            instruction_version: row.instruction_version,
-            request: row.request,
-            permitted_at: row.decided_at,
-            expires_at: row.expires_at,
-            redeemed_at: row.redeemed_at,
-            completed_at: row.completed_at,
-            aborted_at: row.aborted_at,
-            report: row.report,
-            index: row.index,
-        }
-    }
-}
 
 /// One decision of the gate.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -80,8 +20,11 @@ pub struct DecisionView {
     pub index: i64,
     /// When.
     pub at: Instant,
-    /// The event: export.permitted, export.refused, export.tried, export.redeemed, export.redemption_refused.
+    /// The event: export.permitted, export.single_permitted, export.refused, export.tried, export.redeemed,
+    /// export.redemption_refused, export.chunk_authorised, export.chunk_refused.
     pub event: String,
+    /// The export it is about; null for an ask that made none.
+    pub export: Option<ExportId>,
     /// allowed or refused.
     pub outcome: String,
     /// True for a dry run.
@@ -93,6 +36,12 @@ pub struct DecisionView {
     pub request: Value,
     /// Why it was refused; empty when it was allowed.
     pub reasons: Vec<ReasonView>,
+}
+
+/// The export that a decision is about: its own member, or the grant's.
+fn about(record: &Value) -> Option<ExportId> {
+    let id = record.get("export").or_else(|| record.pointer("/grant/export"))?;
+    id.as_str()?.parse().ok()
 }
 
 impl DecisionView {
@@ -107,6 +56,7 @@ impl DecisionView {
             index: row.index,
             at: row.at,
             dry_run: row.word == "export.tried",
+            export: about(&row.record),
             event: row.word,
             outcome: text("outcome"),
             platform: row.platform,
@@ -114,32 +64,6 @@ impl DecisionView {
             reasons: reasons.iter().map(ReasonView::from).collect(),
         })
     }
-}
-
-/// Lists exports, oldest first.
-#[utoipa::path(get, path = "/api/v1/exports", params(("limit" = Option<u32>, Query, description = "1 to 100"), ("cursor" = Option<String>, Query, description = "From the page before")),
-    responses((status = 200, body = Page<ExportView>, description = "A page of exports.")))]
-pub(super) async fn list_exports(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<ExportView>>> {
-    let page = query.page(&format!("exports:{}", caller.customer()))?;
-    let mut read = app.db.read(Role::App, "list_exports", caller.log()).await?;
-    let now = read.now();
-    let rows = exports(read.conn(), caller.customer(), None, Some(&page)).await?;
-    let views = rows.into_iter().map(|row| ExportView::of(row, now)).collect();
-    Ok(Json(page.page(views, |view: &ExportView| view.id.uuid())))
-}
-
-/// Shows an export.
-#[utoipa::path(get, path = "/api/v1/exports/{export_id}", params(("export_id" = ExportId, Path, description = "The export")),
-    responses((status = 200, body = ExportView, description = "The export.")))]
-pub(super) async fn get_export(
-    State(app): State<App>,
-    caller: InstitutionCaller,
-    PathId(export): PathId<ExportId>,
-) -> Result<Json<ExportView>> {
-    let mut read = app.db.read(Role::App, "get_export", caller.log()).await?;
-    let now = read.now();
-    let row = exports(read.conn(), caller.customer(), Some(export), None).await?.into_iter().next();
-    row.map(|row| Json(ExportView::of(row, now))).ok_or(Error::NotFound)
 }
 
 async fn page_of_decisions(app: &App, role: Role, customer: CustomerId, mut query: Query) -> Result<Json<Page<DecisionView>>> {

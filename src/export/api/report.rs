@@ -1,5 +1,6 @@
 //! What a platform reports of an export: complete, with counts and the digest of what was
-//! delivered, or aborted. A report is no decision; it changes nothing that was permitted.
+//! delivered, or aborted. A report is no decision; it changes nothing that was permitted. What
+//! differs from what the chunks authorised is recorded with it and told to the customer.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -9,7 +10,7 @@ use super::answer::{ReportView, answer, hashes};
 use crate::app::App;
 use crate::base::{Digest, Error, ExportId, Reference, Result, Volume};
 use crate::db::{LogId, Role};
-use crate::export::gate::{self, Ask, Asked};
+use crate::export::gate::{self, Ask, Asked, Delivered};
 use crate::export::store;
 use crate::http::{IdempotencyKey, Json, PathId};
 use crate::identity::PlatformCaller;
@@ -41,6 +42,9 @@ crate::request! {
 }
 
 /// Reports an export complete.
+///
+/// Every dimension that its chunks state must be stated and agree with them; a difference, and a
+/// completion without a chunk, is told to the customer.
 #[utoipa::path(post, path = "/gate/v1/exports/{export_id}/completions",
     params(("export_id" = ExportId, Path, description = "The export"), ("Idempotency-Key" = String, Header, description = "One key per report")),
     request_body = NewCompletion, responses((status = 201, body = ReportView, description = "Recorded.")))]
@@ -52,8 +56,8 @@ pub(super) async fn complete_export(
     Json(body): Json<NewCompletion>,
 ) -> Result<Response> {
     let hashes = hashes(&key, &json!({"export": export, "body": body}));
-    let delivered = Volume { rows: body.rows, files: body.files, bytes: body.bytes };
-    report(&app, caller, Ask::Complete { export, delivered, sha256: body.sha256 }, export, hashes).await
+    let volume = Volume { rows: body.rows, files: body.files, bytes: body.bytes };
+    report(&app, caller, Ask::Complete(Delivered { export, volume, sha256: body.sha256 }), export, hashes).await
 }
 
 /// Reports an export aborted.

@@ -3,6 +3,8 @@
 #![allow(clippy::cast_possible_truncation, clippy::type_complexity, reason = "small numbers and small tables of a test")]
 
 mod cases;
+mod chunks;
+mod closing;
 mod permits;
 mod properties;
 mod restrictions;

@@ -3,7 +3,7 @@
 
 use super::world::{EXP, INS, RES, SUS, World, allowed, code, codes, id, reference, unit, version_of, words};
 use crate::base::ExportId;
-use crate::evidence::{DecisionRecord, Outcome, SuspendedBy};
+use crate::evidence::{Closed, DecisionRecord, Outcome, SuspendedBy};
 
 fn issued() -> (World, ExportId) {
     let mut w = World::new();
@@ -99,7 +99,7 @@ fn a_redeemed_permit_repeats_its_answer_to_the_same_key_only() {
     // Past exp the first answer may still be lost on its way: the age of the answer counts.
     let first_at = w.now.plus(chrono::Duration::milliseconds(299_000));
     allowed(&w.later(400_000).present(export, "itslearning", true, Some(first_at)));
-    w.facts.exports.get_mut(&export).unwrap().aborted = true;
+    w.close(export, Closed::Aborted);
     assert_eq!(words(&w.present(export, "itslearning", true, Some(first_at))), ["permit_aborted"]);
 }
 

@@ -7,7 +7,7 @@ use super::world::{
     AGR, EXP, INS, RES, SUS, World, allowed, at, code, codes, group, id, reasons, recipient, reference, rows, unit, version_of, words,
 };
 use crate::base::{ContestId, VolumeLimits};
-use crate::evidence::{Cause, Reason, ReasonCode as R, SuspendedBy};
+use crate::evidence::{Cause, Closed, Reason, ReasonCode as R, SuspendedBy};
 use crate::export::decide::{Considered, Decision};
 
 type Case = (R, Cause, fn(&mut World) -> Considered);
@@ -136,12 +136,12 @@ fn permits() -> Vec<Case> {
         }),
         (R::PermitAborted, of_export(), |w| {
             let export = issued(w);
-            w.facts.exports.get_mut(&export).unwrap().aborted = true;
+            w.close(export, Closed::Aborted);
             w.redemption(export)
         }),
         (R::PermitAborted, of_export(), |w| {
             let export = issued(w);
-            w.facts.exports.get_mut(&export).unwrap().aborted = true;
+            w.close(export, Closed::Aborted);
             w.again(export, w.now)
         }),
         (R::PermitBorrowed, of_export(), |w| {
@@ -151,6 +151,41 @@ fn permits() -> Vec<Case> {
         (R::PermitAltered, of_export(), |w| {
             let export = issued(w);
             w.present(export, "itslearning", false, None)
+        }),
+    ]
+}
+
+fn chunks() -> Vec<Case> {
+    fn running(w: &mut World) -> crate::base::ExportId {
+        let export = w.permit(EXP, version_of(id(INS), 1), w.now);
+        w.redeem(export);
+        export
+    }
+    vec![
+        (R::PermitNotRedeemed, of_export(), |w| {
+            let export = w.permit(EXP, version_of(id(INS), 1), w.now);
+            w.chunk(export, 1, rows(1), None)
+        }),
+        (R::PermitNotRedeemed, of_export(), |w| w.chunk(id(EXP), 1, rows(1), None)),
+        (R::ExportClosed, of_export(), |w| {
+            let export = running(w);
+            w.close(export, Closed::Swept);
+            w.chunk(export, 1, rows(1), None)
+        }),
+        (R::ChunkRepeated, of_export(), |w| {
+            let export = running(w);
+            w.authorise(export, 1, rows(1));
+            w.chunk(export, 1, rows(1), None)
+        }),
+        (R::VolumeExceedsPermit, of_export(), |w| {
+            let export = running(w);
+            w.authorise(export, 1, rows(60));
+            w.chunk(export, 2, rows(41), None)
+        }),
+        (R::AnswerTooOld, Cause::Nothing, |w| {
+            let (export, first_at) = (running(w), w.now);
+            w.authorise(export, 1, rows(100));
+            w.later(300_001).chunk(export, 1, rows(100), Some(first_at))
         }),
     ]
 }
@@ -169,9 +204,9 @@ fn the_request_of_the_small_world_is_permitted() {
 #[test]
 fn every_reason_comes_alone_and_names_the_record_that_caused_it() {
     let mut seen = BTreeSet::new();
-    for (code, cause, change) in
-        [agreement_and_suspension(), states_of_the_instruction(), scope_of_the_instruction(), the_request_itself(), permits()].concat()
-    {
+    let cases =
+        [agreement_and_suspension(), states_of_the_instruction(), scope_of_the_instruction(), the_request_itself(), permits(), chunks()];
+    for (code, cause, change) in cases.concat() {
         let mut w = World::new();
         let considered = change(&mut w);
         assert_eq!(reasons(&considered), [reason(code, cause)], "{w:?}");
@@ -274,7 +309,7 @@ fn a_permit_with_several_faults_is_refused_for_all_of_them_except_when_it_is_bor
     let mut w = World::new();
     let export = w.permit(EXP, version_of(id(INS), 1), w.now);
     w.instruction().revoked = true;
-    w.facts.exports.get_mut(&export).unwrap().aborted = true;
+    w.close(export, Closed::Aborted);
     w.later(300_000);
     let expected = [
         reason(R::InstructionRevoked, of_instruction(INS)),

@@ -3,7 +3,7 @@
 
 use super::world::{EXP, INS, World, allowed, at, id, reasons, rows, version_of, words};
 use crate::base::{Volume, VolumeLimits};
-use crate::evidence::{Cause, InstructionRef, Reason, ReasonCode, apply};
+use crate::evidence::{Cause, Closed, InstructionRef, Reason, ReasonCode, apply};
 use crate::export::decide::Considered;
 
 const EXCEEDS: [&str; 1] = ["volume_exceeds_instruction"];
@@ -108,15 +108,14 @@ fn an_unredeemed_permit_returns_its_volume_at_exp_and_when_it_is_aborted() {
         w.later(299_999);
         assert_eq!(words(&ask(&mut w, 1)), EXCEEDS);
         let mut aborted = w.clone();
-        aborted.facts.exports.get_mut(&export).unwrap().aborted = true;
+        aborted.close(export, Closed::Aborted);
         allowed(&ask(&mut aborted, 100));
         w.later(1);
         allowed(&ask(&mut w, 100));
         // Redeemed volume stays counted, whatever the platform reports afterwards.
         w.redeem(export);
-        for state in [false, true] {
-            w.facts.exports.get_mut(&export).unwrap().aborted = state;
-            w.facts.exports.get_mut(&export).unwrap().completed = !state;
+        for state in [Closed::Completed, Closed::Aborted, Closed::Swept] {
+            w.close(export, state);
             assert_eq!(words(&ask(&mut w, 1)), EXCEEDS);
         }
     }
@@ -164,14 +163,13 @@ fn a_redeemed_one_time_instruction_stays_exhausted() {
     let mut w = once();
     let export = w.permit(EXP, cited(), w.now);
     w.redeem(export);
-    for (completed, aborted) in [(false, false), (true, false), (false, true)] {
-        let facts = w.facts.exports.get_mut(&export).unwrap();
-        (facts.completed, facts.aborted) = (completed, aborted);
+    for closed in [None, Some(Closed::Completed), Some(Closed::Aborted), Some(Closed::Swept)] {
+        w.facts.exports.get_mut(&export).unwrap().closed = closed;
         assert_eq!(words(&w.clone().later(86_400_000).decide()), ["instruction_exhausted"]);
     }
     let mut aborted = once();
     let export = aborted.permit(EXP, cited(), aborted.now);
-    aborted.facts.exports.get_mut(&export).unwrap().aborted = true;
+    aborted.close(export, Closed::Aborted);
     allowed(&aborted.decide());
 }
 

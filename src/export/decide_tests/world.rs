@@ -14,9 +14,10 @@ use crate::base::{
     Volume, VolumeLimits,
 };
 use crate::evidence::{
-    AgreementFacts, AgreementTerms, Channel, EeaOnly, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef,
-    Membership, Reason, RegistryFacts, RequestedBy, RequesterKind, Residency, VersionFacts,
+    AgreementFacts, AgreementTerms, Channel, Closed, EeaOnly, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts,
+    InstructionRef, Membership, Reason, RegistryFacts, RequestedBy, RequesterKind, Residency, Used, VersionFacts,
 };
+use crate::export::chunk::{Chunk, decide_chunk};
 use crate::export::decide::{Considered, Decision, Grant, Presented, View, decide_again, decide_export, decide_redemption};
 
 /// The agreement in force, the instruction that covers, a restriction, a suspension and an export.
@@ -171,14 +172,15 @@ impl World {
         };
         let subjects = Some(self.request.subjects.clone());
         let request = ExportRequest { subjects: Vec::new(), ..self.request.clone() };
-        let facts = ExportFacts { request, subjects, grant, redeemed: false, completed: false, aborted: false };
-        self.facts.exports.insert(id(export), facts);
+        self.facts.exports.insert(id(export), ExportFacts::permitted(request, subjects, grant));
         id(export)
     }
     /// Marks a permit redeemed, and counts its volume.
     pub fn redeem(&mut self, export: ExportId) {
         let export = self.facts.exports.get_mut(&export).unwrap();
         export.redeemed = true;
+        export.active_at = Some(self.now);
+        export.counted = Used::default().plus(&export.request.volume);
         let used = self.facts.usage.entry(export.grant.instruction).or_default().entry(export.grant.day).or_default();
         *used = used.plus(&export.request.volume);
     }
@@ -204,6 +206,23 @@ impl World {
     pub fn present(&self, export: ExportId, by: &str, intact: bool, first_at: Option<Instant>) -> Considered {
         let presented = Presented { export, by: &code(by), intact, first_at };
         decide_redemption(&presented, &self.request_of(export), self.view(), self.now)
+    }
+    /// Ends an export.
+    pub fn close(&mut self, export: ExportId, how: Closed) {
+        self.facts.exports.get_mut(&export).unwrap().closed = Some(how);
+    }
+    /// Asks for a chunk of an export.
+    pub fn chunk(&self, export: ExportId, number: u32, volume: Volume, first_at: Option<Instant>) -> Considered {
+        let chunk = Chunk { export, by: &code("itslearning"), number, volume, first_at };
+        decide_chunk(&chunk, &self.request_of(export), self.view(), self.now)
+    }
+    /// Takes a chunk into the facts as authorised.
+    pub fn authorise(&mut self, export: ExportId, number: u32, volume: Volume) {
+        let export = self.facts.exports.get_mut(&export).unwrap();
+        export.chunks += 1;
+        export.active_at = Some(self.now);
+        export.authorised = export.authorised.plus(&volume);
+        export.chunk_numbers.insert(number);
     }
     /// Asks for the answer of a permit again.
     pub fn again(&self, export: ExportId, first_at: Instant) -> Considered {

@@ -2,7 +2,9 @@
 //! a redemption or a report leaves. Every lookup uses operators that an index may serve under row
 //! level security (equality on uuid and text, comparison of timestamps).
 
+mod exports;
 pub(super) mod read;
+pub(super) mod running;
 
 use std::collections::BTreeMap;
 
@@ -14,34 +16,57 @@ use crate::base::{
     AgreementId, Code, ContestId, CustomerId, Digest, Error, ExportId, Instant, InstructionId, Result, Selector, SuspensionId, TypedId,
     from_value, to_value,
 };
-use crate::db::ensure_one;
 use crate::evidence::{
-    AgreementFacts, AgreementTerms, ExportFacts, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef, Used, VersionFacts,
+    AgreementFacts, AgreementTerms, ExportRequest, Facts, GrantRecord, InstructionFacts, InstructionRef, Used, VersionFacts,
 };
 use crate::export::permit::PermitClaims;
 
 /// Which part of a customer's facts is read.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// Terms on the platform, and `None` for everything.
-    pub terms: Option<(Code, Vec<String>)>,
-    /// An export looked at again.
-    pub own: Option<ExportId>,
+    /// Terms on a platform, and `None` for everything.
+    pub terms: Option<(Option<Code>, Vec<String>)>,
+    /// Exports looked at again.
+    pub own: Vec<ExportId>,
+    /// The number of a chunk asked for, of those exports.
+    pub chunk: Option<u32>,
 }
 
 impl Selection {
     /// What a decision about this request can need.
     #[must_use]
     pub fn of(request: &ExportRequest, own: Option<ExportId>) -> Self {
-        let terms = vec![format!("purpose:{}", request.purpose), request.recipient.term(), "kind:restriction".to_owned()];
-        Self { terms: Some((request.platform.clone(), terms)), own }
+        let terms = vec![format!("purpose:{}", request.purpose), request.recipient.term(), RESTRICTIONS.to_owned()];
+        Self { terms: Some((Some(request.platform.clone()), terms)), own: own.into_iter().collect(), chunk: None }
+    }
+    /// What a decision about exports of a platform can need once they are permitted.
+    #[must_use]
+    pub fn permitted(platform: &Code, own: Vec<ExportId>) -> Self {
+        Self { terms: Some((Some(platform.clone()), vec![RESTRICTIONS.to_owned()])), own, chunk: None }
+    }
+    /// These exports and what they cite, of whatever platform: what a report needs.
+    #[must_use]
+    pub const fn only(own: Vec<ExportId>) -> Self {
+        Self { terms: Some((None, Vec::new())), own, chunk: None }
+    }
+    /// The same, for a chunk of this number.
+    #[must_use]
+    pub const fn and_chunk(mut self, number: u32) -> Self {
+        self.chunk = Some(number);
+        self
     }
     /// Everything there is.
     #[must_use]
     pub const fn everything() -> Self {
-        Self { terms: None, own: None }
+        Self { terms: None, own: Vec::new(), chunk: None }
+    }
+    fn own(&self) -> Vec<Uuid> {
+        self.own.iter().map(|id| id.uuid()).collect()
     }
 }
+
+/// The term under which the gate finds restrictions.
+const RESTRICTIONS: &str = "kind:restriction";
 
 /// Reads the facts of a customer.
 ///
@@ -54,7 +79,7 @@ pub async fn facts(conn: &mut PgConnection, customer: CustomerId, selection: &Se
     let ids: Vec<Uuid> = facts.instructions.keys().map(|id| id.uuid()).collect();
     let once: Vec<Uuid> =
         facts.instructions.iter().filter(|(_, i)| i.versions.values().any(|v| v.scope.once)).map(|(id, _)| id.uuid()).collect();
-    facts.exports = exports(conn, customer, selection, now, &ids, &once).await?;
+    facts.exports = exports::exports(conn, customer, selection, now, &ids, &once).await?;
     facts.usage = usage(conn, customer, &ids).await?;
     Ok(facts)
 }
@@ -110,7 +135,7 @@ async fn instructions(
     selection: &Selection,
 ) -> Result<BTreeMap<InstructionId, InstructionFacts>> {
     let (platform, terms) = match &selection.terms {
-        Some((platform, terms)) => (Some(platform.as_str()), Some(terms.as_slice())),
+        Some((platform, terms)) => (platform.as_ref().map(Code::as_str), Some(terms.as_slice())),
         None => (None, None),
     };
     let rows = sqlx::query!(
@@ -121,13 +146,13 @@ async fn instructions(
                         AND c.version = v.version AND NOT EXISTS
                         (SELECT 1 FROM instruction_confirmation f WHERE f.customer_id = $1 AND f.contest_id = c.id)) AS "contests!: Vec<Uuid>"
            FROM instruction_version v
-           WHERE v.customer_id = $1 AND ($2::text IS NULL OR v.instruction_id IN
+           WHERE v.customer_id = $1 AND ($3::text[] IS NULL OR v.instruction_id IN
                  (SELECT t.instruction_id FROM instruction_term t WHERE t.customer_id = $1 AND t.platform = $2 AND t.term = ANY ($3))
-                 OR v.instruction_id IN (SELECT e.instruction_id FROM export e WHERE e.customer_id = $1 AND e.id = $4))"#,
+                 OR v.instruction_id IN (SELECT e.instruction_id FROM export e WHERE e.customer_id = $1 AND e.id = ANY ($4)))"#,
         customer as CustomerId,
         platform,
         terms,
-        selection.own as Option<ExportId>
+        &selection.own()
     )
     .fetch_all(conn)
     .await?;
@@ -148,47 +173,6 @@ async fn instructions(
         instruction.versions.insert(number, version);
     }
     Ok(found)
-}
-
-/// Open permits of the instructions, redeemed ones of one-time instructions, and the export looked
-/// at again: what can stand in a decision's way.
-async fn exports(
-    conn: &mut PgConnection,
-    customer: CustomerId,
-    selection: &Selection,
-    now: Instant,
-    ids: &[Uuid],
-    once: &[Uuid],
-) -> Result<BTreeMap<ExportId, ExportFacts>> {
-    let all = selection.terms.is_none();
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id: ExportId", request, subjects, granted, redeemed_at IS NOT NULL AS "redeemed!", completed_at IS NOT NULL AS "completed!",
-                  aborted_at IS NOT NULL AS "aborted!"
-           FROM export WHERE customer_id = $1 AND ($2 OR id = $3
-             OR (instruction_id = ANY ($4) AND redeemed_at IS NULL AND aborted_at IS NULL AND expires_at > $6)
-             OR (instruction_id = ANY ($5) AND redeemed_at IS NOT NULL))"#,
-        customer as CustomerId,
-        all,
-        selection.own as Option<ExportId>,
-        ids,
-        once,
-        now as Instant
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let export = ExportFacts {
-                request: from_value(&row.request).map_err(Error::internal)?,
-                subjects: Some(from_value(&row.subjects).map_err(Error::internal)?),
-                grant: from_value(&row.granted).map_err(Error::internal)?,
-                redeemed: row.redeemed,
-                completed: row.completed,
-                aborted: row.aborted,
-            };
-            Ok((row.id, export))
-        })
-        .collect()
 }
 
 async fn usage(
@@ -267,58 +251,6 @@ pub(super) async fn insert(conn: &mut PgConnection, new: &NewExport<'_>) -> Resu
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// Marks a permit redeemed and counts its volume on its day.
-pub(super) async fn redeem(conn: &mut PgConnection, customer: CustomerId, export: &ExportFacts, now: Instant) -> Result<()> {
-    let done = sqlx::query!(
-        "UPDATE export SET redeemed_at = $3 WHERE customer_id = $1 AND id = $2 AND redeemed_at IS NULL AND aborted_at IS NULL",
-        customer as CustomerId,
-        export.grant.export as ExportId,
-        now as Instant
-    )
-    .execute(&mut *conn)
-    .await?;
-    ensure_one(&done)?;
-    let volume = export.request.volume;
-    sqlx::query!(
-        "INSERT INTO instruction_usage AS u (customer_id, instruction_id, version, day, rows, files, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (customer_id, instruction_id, version, day)
-         DO UPDATE SET rows = u.rows + EXCLUDED.rows, files = u.files + EXCLUDED.files, bytes = u.bytes + EXCLUDED.bytes",
-        customer as CustomerId,
-        export.grant.instruction.id as InstructionId,
-        i32::try_from(export.grant.instruction.version).map_err(Error::internal)?,
-        export.grant.day,
-        signed(Some(volume.rows.unwrap_or(0)))?,
-        signed(Some(volume.files.unwrap_or(0)))?,
-        signed(Some(volume.bytes.unwrap_or(0)))?
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Stores a platform's report: complete or aborted.
-pub(super) async fn close(
-    conn: &mut PgConnection,
-    customer: CustomerId,
-    export: ExportId,
-    completed: bool,
-    report: &Value,
-    now: Instant,
-) -> Result<()> {
-    let done = sqlx::query!(
-        "UPDATE export SET completed_at = CASE WHEN $3 THEN $5::timestamptz END, aborted_at = CASE WHEN $3 THEN NULL ELSE $5::timestamptz END, report = $4
-         WHERE customer_id = $1 AND id = $2 AND completed_at IS NULL AND aborted_at IS NULL",
-        customer as CustomerId,
-        export as ExportId,
-        completed,
-        report,
-        now as Instant
-    )
-    .execute(conn)
-    .await?;
-    ensure_one(&done)
 }
 
 /// The claims of a permit as they were signed.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::base::{Code, CustomerId, EntryId, ExportId, Instant, InstructionId, PageQuery, Result};
 
-/// An export's row.
+/// An export's row, with the reference of the last file that left.
 pub struct ExportRow {
     pub id: ExportId,
     pub platform: Code,
@@ -18,8 +18,18 @@ pub struct ExportRow {
     pub decided_at: Instant,
     pub expires_at: Instant,
     pub redeemed_at: Option<Instant>,
+    pub chunks: i64,
+    pub chunk_rows: Option<i64>,
+    pub chunk_files: Option<i64>,
+    pub chunk_bytes: Option<i64>,
+    pub last_chunk_no: Option<i64>,
+    pub last_chunk_at: Option<Instant>,
+    pub last_reference: Option<String>,
+    pub stopped_at: Option<Instant>,
+    pub stopped_index: Option<i64>,
     pub completed_at: Option<Instant>,
     pub aborted_at: Option<Instant>,
+    pub swept_at: Option<Instant>,
     pub report: Option<Value>,
 }
 
@@ -32,14 +42,52 @@ pub async fn exports(
 ) -> Result<Vec<ExportRow>> {
     Ok(sqlx::query_as!(
         ExportRow,
-        r#"SELECT id AS "id: ExportId", platform AS "platform: Code", instruction_id AS "instruction: InstructionId", instruction_version, request,
-                  index, decided_at AS "decided_at: Instant", expires_at AS "expires_at: Instant", redeemed_at AS "redeemed_at: Instant",
-                  completed_at AS "completed_at: Instant", aborted_at AS "aborted_at: Instant", report
-           FROM export WHERE customer_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4"#,
+        r#"SELECT e.id AS "id: ExportId", e.platform AS "platform: Code", e.instruction_id AS "instruction: InstructionId", e.instruction_version,
+                  e.request, e.index, e.decided_at AS "decided_at: Instant", e.expires_at AS "expires_at: Instant",
+                  e.redeemed_at AS "redeemed_at: Instant", e.chunks, e.chunk_rows, e.chunk_files, e.chunk_bytes, e.last_chunk_no,
+                  e.last_chunk_at AS "last_chunk_at: Instant", c.last_reference AS "last_reference?", e.stopped_at AS "stopped_at: Instant",
+                  e.stopped_index, e.completed_at AS "completed_at: Instant", e.aborted_at AS "aborted_at: Instant",
+                  e.swept_at AS "swept_at: Instant", e.report
+           FROM export e LEFT JOIN export_chunk c ON c.customer_id = $1 AND c.export_id = e.id AND c.chunk_no = e.last_chunk_no
+           WHERE e.customer_id = $1 AND ($2::uuid IS NULL OR e.id = $2) AND ($3::uuid IS NULL OR e.id > $3) ORDER BY e.id LIMIT $4"#,
         customer as CustomerId,
         only as Option<ExportId>,
         page.and_then(|p| p.after),
         page.map_or(1, PageQuery::fetch)
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// A chunk that was authorised.
+pub struct ChunkRow {
+    pub chunk_no: i64,
+    pub rows: Option<i64>,
+    pub files: Option<i64>,
+    pub bytes: Option<i64>,
+    pub last_reference: Option<String>,
+    pub authorised_at: Instant,
+    pub index: i64,
+}
+
+impl ChunkRow {
+    /// Its number as a place in the list.
+    pub fn place(&self) -> Uuid {
+        Uuid::from_u128(u128::try_from(self.chunk_no).unwrap_or_default())
+    }
+}
+
+/// Chunks of an export by their numbers.
+pub async fn chunks(conn: &mut PgConnection, customer: CustomerId, export: ExportId, page: &PageQuery) -> Result<Vec<ChunkRow>> {
+    let after = page.after.map(|place| i64::try_from(place.as_u128())).transpose().map_err(Error::internal)?;
+    Ok(sqlx::query_as!(
+        ChunkRow,
+        r#"SELECT chunk_no, rows, files, bytes, last_reference, authorised_at AS "authorised_at: Instant", index FROM export_chunk
+           WHERE customer_id = $1 AND export_id = $2 AND ($3::bigint IS NULL OR chunk_no > $3) ORDER BY chunk_no LIMIT $4"#,
+        customer as CustomerId,
+        export as ExportId,
+        after,
+        page.fetch()
     )
     .fetch_all(conn)
     .await?)
@@ -64,6 +112,18 @@ pub struct DecisionFilter {
     pub index: Option<u64>,
 }
 
+/// The entries that hold a decision.
+const DECISIONS: [&str; 8] = [
+    "export.permitted",
+    "export.single_permitted",
+    "export.refused",
+    "export.tried",
+    "export.redeemed",
+    "export.redemption_refused",
+    "export.chunk_authorised",
+    "export.chunk_refused",
+];
+
 /// Decisions of a customer in the log's order.
 pub async fn decisions(
     conn: &mut PgConnection,
@@ -71,14 +131,11 @@ pub async fn decisions(
     filter: &DecisionFilter,
     page: Option<&PageQuery>,
 ) -> Result<Vec<DecisionRow>> {
-    let words: Vec<String> = match filter.dry_run {
-        Some(true) => vec!["export.tried"],
-        Some(false) => vec!["export.permitted", "export.refused", "export.redeemed", "export.redemption_refused"],
-        None => vec!["export.permitted", "export.refused", "export.tried", "export.redeemed", "export.redemption_refused"],
-    }
-    .into_iter()
-    .map(str::to_owned)
-    .collect();
+    let words: Vec<String> = DECISIONS
+        .iter()
+        .filter(|word| filter.dry_run.is_none_or(|dry_run| dry_run == (**word == "export.tried")))
+        .map(|word| (*word).to_owned())
+        .collect();
     let after: Option<Uuid> = page.and_then(|p| p.after);
     // An index that no log can reach finds nothing.
     let index = filter.index.map(|index| i64::try_from(index).unwrap_or(i64::MAX));

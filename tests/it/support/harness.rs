@@ -208,4 +208,24 @@ impl Harness {
         let path = format!("/gate/v1/exports/{export}/redemptions");
         platform.post_with(&path, &[("idempotency-key", key)], &json!({"permit": permit})).await
     }
+
+    /// Asks whether a chunk of a running export may leave.
+    pub async fn chunk(&self, platform: &Client, key: &str, export: &str, chunk: &Value) -> super::Answer {
+        platform.post_with(&format!("/gate/v1/exports/{export}/chunks"), &[("idempotency-key", key)], chunk).await
+    }
+
+    /// A redeemed export; gives its id.
+    pub async fn running(&self, platform: &Client, key: &str, export: &Value) -> String {
+        let permitted = self.ask(platform, key, export).await.expect(201);
+        let (id, permit) = (permitted.text("/id"), permitted.text("/permit"));
+        self.redeem(platform, key, &id, &permit).await.expect(201);
+        id
+    }
+
+    /// Texts of the mail that was sent so far and has these words.
+    pub async fn mail_with(&self, words: &str) -> Vec<String> {
+        mandate::app::deliver_due(&self.app).await.unwrap();
+        let files = std::fs::read_dir(&self.mail).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        files.filter(|text| text.contains(words)).collect()
+    }
 }

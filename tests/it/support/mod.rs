@@ -9,5 +9,5 @@ mod logged;
 mod samples;
 
 pub use client::{Answer, Client};
-pub use harness::{Harness, run};
+pub use harness::{Harness, START, run};
 pub use samples::*;

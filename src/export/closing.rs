@@ -1,0 +1,95 @@
+//! How an export ends: which report fits its state, when the service closes one that never ends,
+//! and what was delivered against what chunks authorised. A report changes nothing that was
+//! permitted, and no volume is returned on the platform's word alone. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Duration;
+
+use crate::base::{Error, Instant, Result, Volume};
+use crate::evidence::{Closed, Deviation, ExportFacts, Reconciliation};
+
+/// How long an export may run without a redemption or a chunk before the service closes it, in
+/// hours: a nightly batch of completions that failed once still comes in time when it is sent
+/// again the next morning.
+pub const SILENT_HOURS: i64 = 36;
+
+/// Says whether a report of completion fits the export's state.
+///
+/// # Errors
+/// [`Error::Conflict`] when it was not redeemed, or is closed already.
+pub fn may_complete(export: &ExportFacts) -> Result<()> {
+    may_abort(export)?;
+    if export.redeemed { Ok(()) } else { Err(Error::conflict("export-not-redeemed", "Redeem the permit before reporting completion.")) }
+}
+
+/// Says whether a report of abortion fits the export's state.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is closed already.
+pub const fn may_abort(export: &ExportFacts) -> Result<()> {
+    match export.closed {
+        None => Ok(()),
+        Some(Closed::Completed) => Err(Error::conflict("export-completed", "The export was reported complete already.")),
+        Some(Closed::Aborted) => Err(Error::conflict("export-aborted", "The export was aborted already.")),
+        Some(Closed::Swept) => Err(Error::conflict(
+            "export-swept",
+            "The export was closed because nothing was heard of it, and its customer was told. Tell the customer what was delivered.",
+        )),
+    }
+}
+
+/// The latest sign of life of an export that the service closes at `now`.
+#[must_use]
+pub fn silent_since(now: Instant) -> Instant {
+    now.plus(-Duration::hours(SILENT_HOURS))
+}
+
+/// True if the service closes the export at `now`.
+#[must_use]
+pub fn may_sweep(export: &ExportFacts, now: Instant) -> bool {
+    export.runs() && export.active_at.is_some_and(|at| at <= silent_since(now))
+}
+
+/// What is told to have been delivered, against what the chunks authorised. A dimension that no
+/// chunk stated cannot differ, unless there was no chunk at all. An abortion may deliver less than
+/// was authorised and need not say how much; a completion must agree in every dimension.
+///
+/// What goes back to the instruction is what no chunk authorised and the platform does not itself
+/// say to have delivered.
+#[must_use]
+pub fn reconcile(export: &ExportFacts, how: Closed, delivered: &Volume) -> Reconciliation {
+    let exact = how == Closed::Completed;
+    let mut differences = BTreeMap::new();
+    if exact && export.chunks == 0 {
+        differences.insert("chunks".to_owned(), Deviation::Missing);
+    }
+    for ((name, authorised), (_, delivered)) in export.authorised.parts().into_iter().zip(delivered.parts()) {
+        let deviation = match (authorised, delivered) {
+            (Some(authorised), Some(delivered)) if delivered > authorised => Some(Deviation::More),
+            (Some(authorised), Some(delivered)) if delivered < authorised => exact.then_some(Deviation::Fewer),
+            (Some(_), None) => exact.then_some(Deviation::Missing),
+            (None, Some(delivered)) if export.chunks == 0 && delivered > 0 => Some(Deviation::More),
+            _ => None,
+        };
+        differences.extend(deviation.map(|deviation| (name.to_owned(), deviation)));
+    }
+    let rest = |reserved: Option<u64>, authorised: Option<u64>, delivered: Option<u64>| {
+        let left = authorised.unwrap_or(0).max(delivered.unwrap_or(0));
+        reserved.filter(|_| export.redeemed).map(|reserved| reserved.saturating_sub(left))
+    };
+    let (reserved, authorised) = (&export.request.volume, &export.authorised);
+    let returned = Volume {
+        rows: rest(reserved.rows, authorised.rows, delivered.rows),
+        files: rest(reserved.files, authorised.files, delivered.files),
+        bytes: rest(reserved.bytes, authorised.bytes, delivered.bytes),
+    };
+    Reconciliation { chunks: export.chunks, authorised: export.authorised, returned, differences }
+}
+
+/// The dimensions in which more was delivered than permitted.
+#[must_use]
+pub fn over(permitted: &Volume, delivered: &Volume) -> BTreeSet<String> {
+    let both = permitted.parts().into_iter().zip(delivered.parts());
+    both.filter(|((_, most), (_, given))| given.unwrap_or(0) > most.unwrap_or(u64::MAX)).map(|((name, _), _)| name.to_owned()).collect()
+}

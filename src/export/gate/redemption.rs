@@ -1,0 +1,46 @@
+//! A permit is used: once, by its own platform, unchanged, in time, and on fresh facts.
+
+use super::{Answer, Asked, Batch};
+use crate::base::{Error, ExportId, Result};
+use crate::evidence::{Event, StoredEntry};
+use crate::export::decide::{Decision, Presented, decide_redemption};
+use crate::export::permit::PermitClaims;
+use crate::export::store;
+
+impl Batch {
+    /// `first`: the entry that answered this key before.
+    pub(super) async fn redemption(
+        &mut self,
+        asked: &Asked,
+        id: ExportId,
+        presented: Option<&PermitClaims>,
+        first: Option<&StoredEntry>,
+    ) -> Result<Answer> {
+        let export = self.facts.exports.get(&id).cloned().ok_or(Error::NotFound)?;
+        let intact = presented == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
+        let mut request = export.request.clone();
+        request.subjects = store::kept(export.subjects.as_ref());
+        let by = &asked.caller.platform;
+        let permit = Presented { export: id, by, intact, first_at: first.map(|s| s.at) };
+        let considered = decide_redemption(&permit, &request, self.view(), self.tx.now());
+        let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
+        match (considered.decision, first) {
+            (Decision::Allow(grant), None) => {
+                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), decision };
+                let receipt = self.append(asked, id, event, None, true).await?;
+                let now = self.tx.now();
+                store::running::redeem(self.tx.conn(), self.customer, &export, now).await?;
+                Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: false })
+            }
+            (Decision::Allow(grant), Some(first)) => {
+                let receipt = first.receipt(&self.customer.to_string());
+                Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: true })
+            }
+            (Decision::Refuse(refusal), first) => {
+                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, decision };
+                let receipt = self.append(asked, id, event, None, first.is_none()).await?;
+                Ok(Answer::Refused { refusal, receipt, again: false })
+            }
+        }
+    }
+}
