@@ -142,6 +142,8 @@ crate::words! {
         PermitBorrowed = "permit_borrowed",
         /// The permit's bytes are not those that were issued for this export.
         PermitAltered = "permit_altered",
+        /// The key that signed the permit was withdrawn.
+        PermitKeyWithdrawn = "permit_key_withdrawn",
     }
 }
 
@@ -177,6 +179,11 @@ pub enum Cause {
     Export {
         /// Its id.
         id: ExportId,
+    },
+    /// A key that signs permits.
+    PermitKey {
+        /// Its id.
+        kid: String,
     },
     /// The absence of any record.
     Nothing,

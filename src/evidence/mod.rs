@@ -18,5 +18,5 @@ pub use decision::*;
 pub use event::*;
 pub use facts::*;
 pub use log::{LogView, log_by_id, logs};
-pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
+pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use store::{StoredEntry, answered, entries, head_of};

@@ -111,6 +111,11 @@ const ADVICE: &[(ReasonCode, &str, &str)] = &[
         "The permit is not the one that was issued for this export.",
         "Present the permit unchanged. This attempt is recorded.",
     ),
+    (
+        R::PermitKeyWithdrawn,
+        "The key that signed the permit was withdrawn.",
+        "Send the request for the permit again with its own Idempotency-Key, or ask for a new permit: another key signs it.",
+    ),
 ];
 
 /// What the reason means, and what to do.

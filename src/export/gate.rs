@@ -3,11 +3,15 @@
 //! like a permit; what is signed is signed after the commit. Deciding many requests in one
 //! transaction needs no change here but a longer list of asks.
 
+use std::sync::Arc;
+
 use super::decide::{
     Considered, Decision, Grant, Presented, Refusal, View, decide_again, decide_export, decide_redemption, may_abort, may_complete,
 };
+use super::keys::SigningKey;
 use super::permit::{PermitClaims, claims};
 use super::store::{self, NewExport, Selection};
+use super::verify::{PERMIT_SECONDS, SignedPermit};
 use crate::app::App;
 use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Selector, Volume, random32, to_value};
 use crate::db::{Lock, LogId, Role, WriteTx};
@@ -17,15 +21,12 @@ use crate::evidence::{
 };
 use crate::identity::PlatformCaller;
 
-/// How long a permit can be redeemed, in seconds.
-const PERMIT_SECONDS: i64 = 300;
-
 /// What a platform asks.
 pub(super) enum Ask {
     /// May this leave? `dry_run`: answer without issuing.
     Export { request: Box<ExportRequest>, dry_run: bool },
     /// This permit is used now; `None`: its signature is not ours.
-    Redeem { export: ExportId, presented: Option<Box<PermitClaims>> },
+    Redeem { export: ExportId, presented: Option<Box<SignedPermit>> },
     /// This is what was delivered.
     Complete { export: ExportId, delivered: Volume, sha256: Digest },
     /// Nothing more will be delivered.
@@ -55,7 +56,7 @@ pub(super) struct Asked {
 
 /// What the gate answers, before anything is signed.
 pub(super) enum Answer {
-    Permitted { grant: Grant, claims: Box<PermitClaims>, receipt: Receipt, again: bool },
+    Permitted { grant: Grant, claims: Box<PermitClaims>, key: Arc<SigningKey>, receipt: Receipt, again: bool },
     WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
     Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
     Refused { refusal: Refusal, receipt: Receipt, again: bool },
@@ -97,7 +98,7 @@ impl Batch {
             (Ask::Export { request, dry_run }, None) => self.export(app, asked, request, *dry_run).await,
             (Ask::Redeem { export, presented }, None) => self.redemption(asked, *export, presented.as_deref(), None).await,
             (Ask::Complete { .. } | Ask::Abort { .. }, None) => self.report(asked).await,
-            (_, Some(stored)) => self.again(asked, &stored).await,
+            (_, Some(stored)) => self.again(app, asked, &stored).await,
         }
     }
 
@@ -115,6 +116,13 @@ impl Batch {
         self.registry_at = head_of(self.tx.conn(), LogId::REGISTRY).await?;
         self.facts = store::facts(self.tx.conn(), self.customer, &selection, now).await?;
         Ok(())
+    }
+
+    /// The key that signs, as the registry says under its lock; without its file here, another
+    /// process must answer.
+    fn signing_key(&self, app: &App) -> Result<Arc<SigningKey>> {
+        let key = self.registry.active_permit_key().and_then(|kid| app.permits.key(kid));
+        key.ok_or(Error::Unavailable { retry_after: 5, cause: "no permit key" })
     }
 
     fn view(&self) -> View<'_> {
@@ -180,6 +188,7 @@ impl Batch {
             }
             Decision::Allow(grant) => grant,
         };
+        let key = self.signing_key(app)?;
         let (agreement, agreement_version) = grant.agreement();
         let granted = GrantRecord {
             export: self.tx.fresh(),
@@ -198,7 +207,7 @@ impl Batch {
         let claims = claims(&grant, &granted, app.permits.issuer(), self.customer, request, &receipt);
         let row = NewExport { customer: self.customer, request, grant: &granted, claims: &claims, epoch, decided_at: now };
         store::insert(self.tx.conn(), &row).await?;
-        Ok(Answer::Permitted { grant, claims: Box::new(claims), receipt, again: false })
+        Ok(Answer::Permitted { grant, claims: Box::new(claims), key, receipt, again: false })
     }
 
     /// `first`: the entry that answered this key before.
@@ -206,20 +215,21 @@ impl Batch {
         &mut self,
         asked: &Asked,
         id: ExportId,
-        presented: Option<&PermitClaims>,
+        presented: Option<&SignedPermit>,
         first: Option<&StoredEntry>,
     ) -> Result<Answer> {
         let export = self.facts.exports.get(&id).cloned().ok_or(Error::NotFound)?;
-        let intact = presented == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
+        let intact = presented.map(|p| &p.claims) == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
+        let kid = presented.map(|p| p.kid.clone());
         let mut request = export.request.clone();
         request.subjects = store::kept(export.subjects.as_ref());
         let by = &asked.caller.platform;
-        let permit = Presented { export: id, by, intact, first_at: first.map(|s| s.at) };
+        let permit = Presented { export: id, by, intact, kid: kid.as_deref(), first_at: first.map(|s| s.at) };
         let considered = decide_redemption(&permit, &request, self.view(), self.tx.now());
         let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
         match (considered.decision, first) {
             (Decision::Allow(grant), None) => {
-                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), decision };
+                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), kid, decision };
                 let receipt = self.append(asked, id, event, None, true).await?;
                 let now = self.tx.now();
                 store::redeem(self.tx.conn(), self.customer, &export, now).await?;
@@ -230,7 +240,7 @@ impl Batch {
                 Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: true })
             }
             (Decision::Refuse(refusal), first) => {
-                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, decision };
+                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, kid, decision };
                 let receipt = self.append(asked, id, event, None, first.is_none()).await?;
                 Ok(Answer::Refused { refusal, receipt, again: false })
             }
@@ -263,13 +273,15 @@ impl Batch {
     }
 
     /// The same key again: a refusal repeats; an allowance only while it would still be given.
-    async fn again(&mut self, asked: &Asked, stored: &StoredEntry) -> Result<Answer> {
+    async fn again(&mut self, app: &App, asked: &Asked, stored: &StoredEntry) -> Result<Answer> {
         let receipt = stored.receipt(&self.customer.to_string());
         match (stored.event()?, &asked.ask) {
             (Event::ExportRefused { decision } | Event::RedemptionRefused { decision, .. }, _) => refused_again(decision, receipt),
             (Event::ExportTried { decision }, _) if decision.outcome != Outcome::Allowed => refused_again(decision, receipt),
             (Event::ExportTried { decision }, _) => Ok(Answer::WouldPermit { record: Box::new(decision), receipt, again: true }),
-            (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => self.permit_again(asked, request, &grant, stored).await,
+            (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => {
+                self.permit_again(app, asked, request, &grant, stored).await
+            }
             (Event::ExportRedeemed { .. }, Ask::Redeem { export, presented }) => {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await
             }
@@ -282,6 +294,7 @@ impl Batch {
 
     async fn permit_again(
         &mut self,
+        app: &App,
         asked: &Asked,
         request: &ExportRequest,
         granted: &GrantRecord,
@@ -290,9 +303,10 @@ impl Batch {
         let considered = decide_again(granted.export, stored.at, request, self.view(), self.tx.now());
         match considered.decision {
             Decision::Allow(grant) => {
+                let key = self.signing_key(app)?;
                 let claims = store::permit(self.tx.conn(), self.customer, granted.export).await?;
                 let receipt = stored.receipt(&self.customer.to_string());
-                Ok(Answer::Permitted { grant, claims: Box::new(claims), receipt, again: true })
+                Ok(Answer::Permitted { grant, claims: Box::new(claims), key, receipt, again: true })
             }
             Decision::Refuse(ref refusal) => {
                 let refusal = refusal.clone();

@@ -9,14 +9,18 @@ mod decide;
 #[cfg(test)]
 mod decide_tests;
 mod gate;
+mod keys;
 mod permit;
 mod replay;
 mod restriction;
 mod store;
+mod verify;
 
 pub use advice::advice;
 pub use api::routes;
 pub use decide::*;
-pub use permit::{PERMIT_TYPE, PermitClaims, PermitSigner, selectors_hash};
+pub use keys::*;
+pub use permit::{PERMIT_TYPE, PermitClaims, selectors_hash};
 pub use replay::{Difference, replay};
-pub use store::{Selection, facts, publish_key};
+pub use store::{Selection, facts};
+pub use verify::{PERMIT_SECONDS, PermitFault, PermitKeySet, SignedPermit, verify_permit};

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
-use crate::app::App;
 use crate::base::{Digest, Error, ExportId, Instant, RefusedAnswer, Result, Selector, Volume, canonical, sha256, to_value};
 use crate::evidence::{Cause, Event, InstructionRef, Reason, ReasonCode, Receipt};
 use crate::export::advice::advice;
@@ -116,10 +115,10 @@ pub(super) fn refused(refusal: &Refusal, receipt: &Receipt) -> Error {
 }
 
 /// Signs where there is something to sign, and answers.
-pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
+pub(super) fn answer(answer: Answer) -> Result<Response> {
     Ok(match answer {
-        Answer::Permitted { grant, claims, receipt, again } => {
-            let permit = app.permits.issue(&grant, &claims)?;
+        Answer::Permitted { grant, claims, key, receipt, again } => {
+            let permit = key.issue(&grant, &claims)?;
             let expires_at = Instant::from_millis(claims.exp * 1000).ok_or_else(|| Error::internal("a permit ends in time"))?;
             let view =
                 PermitView { id: claims.jti, permit, expires_at, instruction: grant.instruction(), except: claims.except.clone(), receipt };
