@@ -11,12 +11,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::{ApiKeyId, Code, Entropy, Error, Result, to_value};
+use crate::base::{ApiKeyId, Code, Entropy, Result};
 use crate::config::Config;
 use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
-use crate::evidence::{Actor, Event, NewEntry, commit};
-use crate::export::PermitSigner;
+use crate::evidence::commit;
+use crate::export::{KeyFiles, PermitSigner};
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams};
 
@@ -88,8 +88,7 @@ impl App {
     /// # Errors
     /// When something that the settings name cannot be used.
     pub fn of(config: &Config, db: Db, metrics: Option<PrometheusHandle>) -> Result<Self> {
-        let pem = std::fs::read(&config.permits.key_file).map_err(Error::internal)?;
-        let permits = PermitSigner::from_pem(&pem, &config.permits.issuer)?;
+        let permits = PermitSigner::of_files(key_files(config), &config.permits.issuer)?;
         let cost = config.passwords;
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
@@ -98,11 +97,17 @@ impl App {
     }
 }
 
+/// Where the settings say that the private keys of permits lie.
+#[must_use]
+pub fn key_files(config: &Config) -> KeyFiles {
+    KeyFiles { file: config.permits.key_file.clone(), directory: config.permits.key_directory.clone() }
+}
+
 /// The platforms of the processor, registered at the first start.
 const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 
-/// Makes a database ready to serve: the registry's first entries, and the public half of the key
-/// that signs permits. Run at every start; it does only what is not done.
+/// Makes a database ready to serve: the registry's first entries, and the first key that signs
+/// permits. Run at every start; it does only what is not done.
 ///
 /// # Errors
 /// When the database does not take them.
@@ -118,15 +123,7 @@ pub async fn prepare(app: &App) -> Result<()> {
     } else {
         drop(tx);
     }
-    let mut tx = app.db.write(Role::Ops, "publish_permit_key", Lock::Heads, LogId::PROCESSOR, &[]).await?;
-    let jwk = to_value(&app.permits.key_set().keys.first());
-    let now = tx.now();
-    if crate::export::publish_key(tx.conn(), app.permits.kid(), &jwk, now).await? {
-        let kid = app.permits.kid().to_owned();
-        let event = Event::PermitKeyPublished { kid: kid.clone(), public_key: jwk };
-        commit(tx, vec![NewEntry::new(LogId::PROCESSOR, kid, &Actor::system(), event)]).await?;
-    }
-    Ok(())
+    crate::export::begin_with_first_key(app).await
 }
 
 /// Delivers everything that is due now.
@@ -177,7 +174,12 @@ impl Host for App {
         Ok(caller.into())
     }
     async fn ready(&self) -> Result<(), &'static str> {
-        self.db.ping().await.map_err(|_| "database")
+        self.db.ping().await.map_err(|_| "database")?;
+        match crate::export::missing_permit_key(self).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err("permit key"),
+            Err(_) => Err("database"),
+        }
     }
     fn metrics(&self) -> String {
         self.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()

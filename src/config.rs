@@ -80,8 +80,10 @@ pub struct Database {
 pub struct Permits {
     /// The issuer in every permit.
     pub issuer: String,
-    /// The private key's file; empty when not set.
+    /// A private key's file; empty when not set.
     pub key_file: PathBuf,
+    /// A folder of private keys' files; empty when not set.
+    pub key_directory: PathBuf,
 }
 
 /// Section `mail`.

@@ -250,9 +250,9 @@ macro_rules! request {
 /// Declares an enumeration of fixed words: text form, schema, reading and storage by one list.
 #[macro_export]
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $(#[$meta:meta])* pub enum $name:ident { $($(#[$vm:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[doc = $doc:literal])+ $(#[expect($($expect:tt)*)])? pub enum $name:ident { $($(#[$vm:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[doc = $doc])+
-        $(#[$meta])*
+        $(#[expect($($expect)*)])?
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$vm])* #[serde(rename = $word)] $variant,)* }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::Failure;
 use super::print::{say, warn};
 use super::serving::{Ending, Listeners};
-use super::{Context, logging, permit_key, serve, serving};
+use super::{Context, keys, logging, serve, serving};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::server::{Options, data_home};
@@ -83,8 +83,8 @@ async fn serve_on(
 async fn prepare(server: &PrivateServer, config: &mut Config, home: &Path, base_url: String) -> Result<(App, String), Failure> {
     let Opened { urls, owner_url, .. } = whole(server).await?;
     serve::make_folders(config)?;
-    if config.permits.key_file.as_os_str().is_empty() {
-        config.permits.key_file = permit_key::ensure(&home.join(PERMIT_KEY))?;
+    if keys::are_unset(config) {
+        config.permits.key_file = keys::ensure(&home.join(PERMIT_KEY))?;
     }
     let db = serve::open(config, &urls)?;
     let faults = crate::db::guard(&db).await?;

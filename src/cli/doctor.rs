@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::{Failure, words};
 use super::print::say;
 use super::serve::{migration, open};
-use super::{Context, demo, permit_key};
+use super::{Context, demo, keys};
 use crate::base::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::server::{Cluster, Status, data_home};
@@ -45,7 +45,7 @@ impl Findings {
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let mut findings = Findings::default();
     let home = data_home()?;
-    let config = match context.config() {
+    let mut config = match context.config() {
         Ok(config) => config.with_home(&home),
         Err(failure) => {
             findings.bad("settings");
@@ -54,15 +54,16 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     };
     findings.well("settings");
     let installation = config.names_a_database();
+    let demo_key = home.join(demo::PERMIT_KEY);
+    if !installation && keys::are_unset(&config) && demo_key.exists() {
+        config.permits.key_file = demo_key;
+    }
     let urls = if installation { installed(&config, &mut findings) } else { private(context, &home, &mut findings).await };
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
     }
-    let demo_key = home.join(demo::PERMIT_KEY);
-    let unset = config.permits.key_file.as_os_str().is_empty();
-    if installation || !unset || demo_key.exists() {
-        let file = if !installation && unset { &demo_key } else { &config.permits.key_file };
-        findings.judge("permit key", permit_key::fault(file).into_iter().collect());
+    if installation || !keys::are_unset(&config) {
+        findings.judge("permit keys", keys::faults(&config));
     }
     for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory)] {
         findings.judge(thing, unwritable(folder).into_iter().collect());
@@ -129,13 +130,13 @@ async fn database(config: &Config, urls: &RoleUrls, installation: bool, findings
     }
     if reached {
         let db = open(config, urls)?;
-        schema(&db, installation, findings).await;
+        schema(config, &db, installation, findings).await;
         db.close().await;
     }
     Ok(())
 }
 
-async fn schema(db: &Db, installation: bool, findings: &mut Findings) {
+async fn schema(config: &Config, db: &Db, installation: bool, findings: &mut Findings) {
     match db::pending(db).await {
         Ok(pending) => {
             let migrated = pending.is_empty();
@@ -149,6 +150,10 @@ async fn schema(db: &Db, installation: bool, findings: &mut Findings) {
     match db::guard(db).await {
         Ok(faults) => findings.judge("guard", faults),
         Err(error) => findings.bad(format!("guard: {}", words(&error))),
+    }
+    match keys::missing(config, db).await {
+        Ok(missing) => findings.judge("permit keys of the database", missing),
+        Err(error) => findings.bad(format!("permit keys of the database: {}", words(&error))),
     }
     match db.installation().await {
         Ok(facts) => clocks(facts, installation, findings),

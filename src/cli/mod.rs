@@ -9,10 +9,10 @@ mod demo;
 mod doctor;
 mod failure;
 mod healthcheck;
+mod keys;
 mod logging;
 mod migrate;
 mod openapi;
-mod permit_key;
 mod print;
 mod serve;
 mod serving;
@@ -77,9 +77,9 @@ enum Command {
     /// The test clock of a private database
     #[command(subcommand)]
     Clock(clock::Command),
-    /// The key that signs permits
+    /// The keys that sign permits
     #[command(subcommand)]
-    PermitKey(permit_key::Command),
+    Keys(keys::Command),
 }
 
 /// What every command may ask for.
@@ -127,7 +127,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Ops(command) => block_on(bootstrap::run(context, command)),
         Command::Clock(command) => block_on(clock::run(context, command)),
-        Command::PermitKey(command) => permit_key::run(command),
+        Command::Keys(command) => block_on(keys::run(context, command)),
     }
 }
 

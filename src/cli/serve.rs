@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::failure::{Failure, words};
 use super::serving::{Ending, Listeners};
-use super::{Context, logging, permit_key, serving};
+use super::{Context, keys, logging, serving};
 use crate::app::App;
 use crate::base::{SystemClock, SystemEntropy};
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
 
 /// Every reason not to serve.
 async fn refusals(config: &Config, urls: &RoleUrls, db: &Db) -> Vec<String> {
-    let mut reasons: Vec<String> = permit_key::fault(&config.permits.key_file).into_iter().collect();
+    let mut reasons: Vec<String> = keys::faults(config);
     let unreached = unreached(urls).await;
     if !unreached.is_empty() {
         reasons.extend(unreached);

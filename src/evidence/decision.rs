@@ -150,6 +150,8 @@ crate::words! {
         ChunkRepeated = "chunk_repeated",
         /// With this chunk more would leave than permitted, or a dimension that the permit states is not stated.
         VolumeExceedsPermit = "volume_exceeds_permit",
+        /// The key that signed the permit was withdrawn.
+        PermitKeyWithdrawn = "permit_key_withdrawn",
     }
 }
 
@@ -185,6 +187,11 @@ pub enum Cause {
     Export {
         /// Its id.
         id: ExportId,
+    },
+    /// A key that signs permits.
+    PermitKey {
+        /// Its id.
+        kid: String,
     },
     /// The absence of any record.
     Nothing,

@@ -54,8 +54,14 @@ events! {
     ProcessorKeyCreated = "processor_key.created" { api_key: ApiKeyId, surface: String, platform: Option<Code>, expires_at: Instant, }
     /// Processor: such a key was revoked.
     ProcessorKeyRevoked = "processor_key.revoked" { api_key: ApiKeyId, }
-    /// Processor: a public key for permits was published.
+    /// Processor and registry: a public key for permits was published.
     PermitKeyPublished = "permit_key.published" { kid: String, public_key: serde_json::Value, }
+    /// Processor and registry: a published key signs permits from here on.
+    PermitKeyActivated = "permit_key.activated" { kid: String, }
+    /// Processor and registry: another key signs; permits of this one can be redeemed until `needed_until_at`.
+    PermitKeyRetired = "permit_key.retired" { kid: String, needed_until_at: Instant, }
+    /// Processor and registry: the key counts for nothing; permits that it signed are refused from here on.
+    PermitKeyWithdrawn = "permit_key.withdrawn" { kid: String, emergency: bool, }
 
     /// Platform: a customer's external id appeared.
     ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }
@@ -143,9 +149,17 @@ events! {
     /// A dry run was answered; nothing was permitted or held.
     ExportTried = "export.tried" { decision: DecisionRecord, }
     /// A permit was redeemed.
-    ExportRedeemed = "export.redeemed" { export: ExportId, presented_by: Code, decision: DecisionRecord, }
+    ExportRedeemed = "export.redeemed" {
+        export: ExportId, presented_by: Code,
+        #[serde(default, skip_serializing_if = "Option::is_none")] kid: Option<String>,
+        decision: DecisionRecord,
+    }
     /// A redemption was refused.
-    RedemptionRefused = "export.redemption_refused" { export: ExportId, presented_by: Code, intact: bool, decision: DecisionRecord, }
+    RedemptionRefused = "export.redemption_refused" {
+        export: ExportId, presented_by: Code, intact: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")] kid: Option<String>,
+        decision: DecisionRecord,
+    }
     /// One call permitted an export, redeemed its permit and authorised its only chunk: one decision for all three.
     ExportPermittedSingle = "export.single_permitted" { decision: DecisionRecord, grant: GrantRecord, }
     /// A chunk may leave.

@@ -19,6 +19,6 @@ pub use decision::*;
 pub use event::*;
 pub use facts::*;
 pub use log::{LogView, log_by_id, logs};
-pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
+pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
 pub use store::{StoredEntry, answered, entries, head_of};

@@ -1,5 +1,5 @@
 //! What holds for all customers, rebuilt from the registry's entries: code lists, EEA membership,
-//! platforms and their suspensions. Pure.
+//! platforms and their suspensions, permit keys. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +30,20 @@ pub struct Membership {
     pub until_on: Option<NaiveDate>,
 }
 
+crate::words! {
+    /// Where a permit key stands in its life.
+    pub enum PermitKeyState {
+        /// In the key set, and signs nothing yet.
+        Published = "published",
+        /// Signs; at most one does.
+        Active = "active",
+        /// Another signs; its permits can be redeemed until they expire.
+        Retired = "retired",
+        /// Counts for nothing.
+        Withdrawn = "withdrawn",
+    }
+}
+
 /// The registry's facts as the gate reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryFacts {
@@ -45,9 +59,16 @@ pub struct RegistryFacts {
     pub platforms: BTreeSet<Code>,
     /// Open suspensions of platforms.
     pub suspensions: BTreeMap<SuspensionId, Code>,
+    /// Permit keys by `kid`.
+    pub permit_keys: BTreeMap<String, PermitKeyState>,
 }
 
 impl RegistryFacts {
+    /// The key that signs permits; `None`: none does, and none can be issued.
+    #[must_use]
+    pub fn active_permit_key(&self) -> Option<&str> {
+        self.permit_keys.iter().find(|(_, state)| **state == PermitKeyState::Active).map(|(kid, _)| kid.as_str())
+    }
     /// True if the country is a member of the EU/EEA on the day (promise P7: membership, not adequacy).
     #[must_use]
     pub fn in_eea(&self, country: &Code, day: NaiveDate) -> bool {
@@ -83,6 +104,10 @@ fn load(facts: &mut RegistryFacts, list: &str, row: &Value) -> Option<()> {
     Some(())
 }
 
+fn stands(facts: &mut RegistryFacts, kid: &str, state: PermitKeyState) {
+    facts.permit_keys.insert(kid.to_owned(), state);
+}
+
 /// Takes one event of the registry's log into its facts.
 pub fn apply_registry(facts: &mut RegistryFacts, event: &Event) {
     match event {
@@ -100,6 +125,10 @@ pub fn apply_registry(facts: &mut RegistryFacts, event: &Event) {
         Event::PlatformReleased { suspension, .. } => {
             facts.suspensions.remove(suspension);
         }
+        Event::PermitKeyPublished { kid, .. } => stands(facts, kid, PermitKeyState::Published),
+        Event::PermitKeyActivated { kid } => stands(facts, kid, PermitKeyState::Active),
+        Event::PermitKeyRetired { kid, .. } => stands(facts, kid, PermitKeyState::Retired),
+        Event::PermitKeyWithdrawn { kid, .. } => stands(facts, kid, PermitKeyState::Withdrawn),
         _ => {}
     }
 }

@@ -127,6 +127,11 @@ const ADVICE: &[(ReasonCode, &str, &str)] = &[
         "With this chunk more would leave than the permit allows, or a dimension that the permit states is not stated.",
         "State rows, files and bytes where the permit states them. For more than it allows, ask for another permit.",
     ),
+    (
+        R::PermitKeyWithdrawn,
+        "The key that signed the permit was withdrawn.",
+        "Send the request for the permit again with its own Idempotency-Key, or ask for a new permit: another key signs it.",
+    ),
 ];
 
 /// What the reason means, and what to do.

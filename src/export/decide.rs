@@ -8,8 +8,8 @@ use super::candidate;
 use super::restriction::restrictions;
 use crate::base::{AgreementId, Code, Digest, ExportId, Instant, Selector};
 use crate::evidence::{
-    AgreementFacts, Cause, Closed, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, RegistryFacts, Residency, SubjectVerdict,
-    SuspendedBy,
+    AgreementFacts, Cause, Closed, ExportRequest, Facts, InstructionRef, PermitKeyState, Reason, ReasonCode, RegistryFacts, Residency,
+    SubjectVerdict, SuspendedBy,
 };
 
 /// How long an answer may be repeated, and the longest life of a permit, in milliseconds.
@@ -126,6 +126,8 @@ pub struct Presented<'a> {
     pub by: &'a Code,
     /// True if its bytes are those that were issued.
     pub intact: bool,
+    /// Id of the key that signed it; `None`: none of ours did.
+    pub kid: Option<&'a str>,
     /// For a key asked again: when it was answered first.
     pub first_at: Option<Instant>,
 }
@@ -141,6 +143,9 @@ pub fn decide_redemption(presented: &Presented<'_>, request: &ExportRequest, fac
     let mut reasons = Vec::new();
     if !presented.intact {
         reasons.push(of_export(ReasonCode::PermitAltered, id));
+    }
+    if let Some(kid) = presented.kid.filter(|kid| facts.registry.permit_keys.get(*kid) == Some(&PermitKeyState::Withdrawn)) {
+        reasons.push(Reason { code: ReasonCode::PermitKeyWithdrawn, cause: Cause::PermitKey { kid: kid.to_owned() } });
     }
     let Some(export) = facts.customer.exports.get(&id) else { return only(of_export(ReasonCode::PermitAltered, id)) };
     match presented.first_at {

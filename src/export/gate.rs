@@ -10,9 +10,13 @@ mod redemption;
 mod report;
 mod sweep;
 
+use std::sync::Arc;
+
 use super::decide::{Considered, Decision, Grant, Refusal, View};
+use super::keys::SigningKey;
 use super::permit::PermitClaims;
 use super::store::{self, Selection};
+use super::verify::SignedPermit;
 use crate::app::App;
 use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Selector, Volume};
 use crate::db::{Lock, LogId, Role, WriteTx};
@@ -42,7 +46,7 @@ pub(super) enum Ask {
     /// May this leave?
     Export { request: Box<ExportRequest>, mode: Mode },
     /// This permit is used now; `None`: its signature is not ours.
-    Redeem { export: ExportId, presented: Option<Box<PermitClaims>> },
+    Redeem { export: ExportId, presented: Option<Box<SignedPermit>> },
     /// May this part of it leave now?
     Chunk { export: ExportId, chunk: AskedChunk },
     /// This is what was delivered.
@@ -78,7 +82,7 @@ pub(super) struct Asked {
 
 /// What the gate answers, before anything is signed.
 pub(super) enum Answer {
-    Permitted { grant: Grant, claims: Box<PermitClaims>, single: bool, receipt: Receipt, again: bool },
+    Permitted { grant: Grant, claims: Box<PermitClaims>, key: Arc<SigningKey>, single: bool, receipt: Receipt, again: bool },
     WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
     Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
     ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool },
@@ -124,7 +128,7 @@ impl Batch {
             (Ask::Chunk { export, chunk }, None) => self.chunk(asked, *export, chunk, None).await,
             (Ask::Complete(_) | Ask::Abort { .. }, None) => self.report(asked).await,
             (Ask::CompleteMany(reports), None) => self.reports(asked, reports).await,
-            (_, Some(stored)) => self.again(asked, &stored).await,
+            (_, Some(stored)) => self.again(app, asked, &stored).await,
         }
     }
 
@@ -146,6 +150,13 @@ impl Batch {
         self.registry_at = head_of(self.tx.conn(), LogId::REGISTRY).await?;
         self.facts = store::facts(self.tx.conn(), self.customer, &selection, now).await?;
         Ok(())
+    }
+
+    /// The key that signs, as the registry says under its lock; without its file here, another
+    /// process must answer.
+    fn signing_key(&self, app: &App) -> Result<Arc<SigningKey>> {
+        let key = self.registry.active_permit_key().and_then(|kid| app.permits.key(kid));
+        key.ok_or(Error::Unavailable { retry_after: 5, cause: "no permit key" })
     }
 
     fn view(&self) -> View<'_> {
@@ -192,7 +203,7 @@ impl Batch {
     }
 
     /// The same key again: a refusal repeats; an allowance only while it would still be given.
-    async fn again(&mut self, asked: &Asked, stored: &StoredEntry) -> Result<Answer> {
+    async fn again(&mut self, app: &App, asked: &Asked, stored: &StoredEntry) -> Result<Answer> {
         let receipt = stored.receipt(&self.customer.to_string());
         match (stored.event()?, &asked.ask) {
             (Event::ExportRefused { decision } | Event::RedemptionRefused { decision, .. } | Event::ChunkRefused { decision, .. }, _) => {
@@ -201,10 +212,10 @@ impl Batch {
             (Event::ExportTried { decision }, _) if decision.outcome != Outcome::Allowed => refused_again(decision, receipt),
             (Event::ExportTried { decision }, _) => Ok(Answer::WouldPermit { record: Box::new(decision), receipt, again: true }),
             (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => {
-                self.permit_again(asked, request, &grant, false, stored).await
+                self.permit_again(app, asked, request, &grant, false, stored).await
             }
             (Event::ExportPermittedSingle { grant, .. }, Ask::Export { request, .. }) => {
-                self.permit_again(asked, request, &grant, true, stored).await
+                self.permit_again(app, asked, request, &grant, true, stored).await
             }
             (Event::ExportRedeemed { .. }, Ask::Redeem { export, presented }) => {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await

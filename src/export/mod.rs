@@ -11,10 +11,12 @@ mod decide;
 #[cfg(test)]
 mod decide_tests;
 mod gate;
+mod keys;
 mod permit;
 mod replay;
 mod restriction;
 mod store;
+mod verify;
 
 pub use advice::advice;
 pub use api::routes;
@@ -22,6 +24,8 @@ pub use chunk::{Chunk, decide_chunk, stops};
 pub use closing::{SILENT_HOURS, may_abort, may_complete, may_sweep, reconcile, silent_since};
 pub use decide::*;
 pub use gate::{run_sweep, sweep};
-pub use permit::{PERMIT_TYPE, PermitClaims, PermitSigner, selectors_hash};
+pub use keys::*;
+pub use permit::{PERMIT_TYPE, PermitClaims, selectors_hash};
 pub use replay::{Difference, replay};
-pub use store::{Selection, facts, publish_key};
+pub use store::{Selection, facts};
+pub use verify::{PERMIT_SECONDS, PermitFault, PermitKeySet, SignedPermit, verify_permit};

@@ -1,15 +1,11 @@
-//! Permits: JWS (RFC 7515) with one fixed profile: ES256, `typ` `export-permit+jwt`, a `kid`, and
-//! nothing else in the header, whose bytes are compared whole. Issuing demands a [`Grant`], which
-//! only the decision makes. A permit proves its origin; it never lets a byte leave by itself.
+//! What a permit says. Its claims are made of a [`Grant`], which only the decision makes; they are
+//! signed after the commit (`keys`) and read back by one function (`verify`). A permit proves its
+//! origin; it never lets a byte leave by itself.
 
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
 use super::decide::Grant;
-use crate::base::{
-    AgreementId, Code, CustomerId, Digest, Error, ExportId, InstructionId, Recipient, Result, Selector, Volume, canonical, sha256,
-};
+use crate::base::{AgreementId, Code, CustomerId, Digest, ExportId, InstructionId, Recipient, Selector, Volume, canonical, sha256};
 use crate::evidence::{ExportRequest, GrantRecord, Receipt};
 
 /// The only `typ` of a permit.
@@ -155,88 +151,5 @@ pub fn claims(
         selectors: HashedSelectors { count: request.subjects.len() as u64, salt, sha256: selectors_hash(&salt, &request.subjects) },
         except: grant.except().to_vec(),
         log: LogPlace { origin: place.origin.clone(), index: place.index, leaf_hash: place.leaf_hash, size: place.size, root: place.root },
-    }
-}
-
-/// The key that signs permits, and the name they are issued under.
-pub struct PermitSigner {
-    issuer: String,
-    kid: String,
-    private: EncodingKey,
-    public: DecodingKey,
-    jwk: Jwk,
-    header: String,
-}
-
-impl std::fmt::Debug for PermitSigner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PermitSigner").field("issuer", &self.issuer).field("kid", &self.kid).finish_non_exhaustive()
-    }
-}
-
-impl PermitSigner {
-    /// Reads a P-256 private key in PKCS#8 PEM.
-    ///
-    /// # Errors
-    /// When the bytes are not such a key.
-    pub fn from_pem(pem: &[u8], issuer: &str) -> Result<Self> {
-        let private = EncodingKey::from_ec_pem(pem).map_err(Error::internal)?;
-        let mut jwk = Jwk::from_encoding_key(&private, Algorithm::ES256).map_err(Error::internal)?;
-        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(Error::internal)?;
-        jwk.common.key_id = Some(kid.clone());
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        let public = DecodingKey::from_jwk(&jwk).map_err(Error::internal)?;
-        let mut signer = Self { issuer: issuer.to_owned(), kid, private, public, jwk, header: String::new() };
-        let sample = signer.encode(&serde_json::json!({}))?;
-        sample.split('.').next().unwrap_or_default().clone_into(&mut signer.header);
-        Ok(signer)
-    }
-    /// The key's id: its RFC 7638 thumbprint.
-    #[must_use]
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-    /// The name permits are issued under.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-    /// The public half as a key set (RFC 7517).
-    #[must_use]
-    pub fn key_set(&self) -> JwkSet {
-        JwkSet { keys: vec![self.jwk.clone()] }
-    }
-    fn encode<T: Serialize>(&self, claims: &T) -> Result<String> {
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(PERMIT_TYPE.to_owned());
-        header.kid = Some(self.kid.clone());
-        jsonwebtoken::encode(&header, claims, &self.private).map_err(Error::internal)
-    }
-    /// Signs a permit: after COMMIT only, and only with the grant it stands on.
-    ///
-    /// # Errors
-    /// When signing fails.
-    pub fn issue(&self, _grant: &Grant, claims: &PermitClaims) -> Result<String> {
-        self.encode(claims)
-    }
-    /// The claims of a permit that this key signed; `None` for anything else. Times are not judged
-    /// here: the decision judges them.
-    #[must_use]
-    pub fn read(&self, token: &str) -> Option<PermitClaims> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signed.split_once('.')?;
-        if header != self.header || payload.contains('.') {
-            return None;
-        }
-        let holds = jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.public, Algorithm::ES256).ok()?;
-        if !holds {
-            return None;
-        }
-        let mut rules = jsonwebtoken::Validation::new(Algorithm::ES256);
-        rules.validate_exp = false;
-        rules.validate_aud = false;
-        rules.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<PermitClaims>(token, &self.public, &rules).ok()?.claims;
-        (claims.iss == self.issuer).then_some(claims)
     }
 }

@@ -100,10 +100,10 @@ fn decide_once_more(
     let first_at: Option<Instant> = first.map(|e| e.at);
     let mut request = record.request.clone();
     match event {
-        Event::ExportRedeemed { export, presented_by, .. } | Event::RedemptionRefused { export, presented_by, .. } => {
+        Event::ExportRedeemed { export, presented_by, kid, .. } | Event::RedemptionRefused { export, presented_by, kid, .. } => {
             request.subjects = view.customer.exports.get(export)?.subjects.clone()?;
             let intact = !matches!(event, Event::RedemptionRefused { intact: false, .. });
-            let presented = Presented { export: *export, by: presented_by, intact, first_at };
+            let presented = Presented { export: *export, by: presented_by, intact, kid: kid.as_deref(), first_at };
             Some(decide_redemption(&presented, &request, view, record.now))
         }
         Event::ChunkAuthorised { export, chunk, .. } | Event::ChunkRefused { export, chunk, .. } => {

@@ -128,7 +128,8 @@ pub async fn codes(conn: &mut PgConnection) -> Result<RegistryFacts> {
                   c.platforms AS "channel_platforms!: Vec<Code>", c.codes AS "channel_codes!: Vec<Code>",
                   e.countries AS "countries!: Vec<Code>", e.from_on AS "from_on!: Vec<NaiveDate>", e.until_on AS "until_on!: Vec<Option<NaiveDate>>",
                   f.codes AS "platforms!: Vec<Code>",
-                  s.ids AS "suspensions!: Vec<SuspensionId>", s.platforms AS "suspended!: Vec<Code>"
+                  s.ids AS "suspensions!: Vec<SuspensionId>", s.platforms AS "suspended!: Vec<Code>",
+                  k.kids AS "kids!", k.states AS "key_states!"
            FROM (SELECT COALESCE(array_agg(code), '{}') AS codes, COALESCE(array_agg(rule = 'prohibited'), '{}') AS prohibited FROM purpose) p,
                 (SELECT COALESCE(array_agg(code), '{}') AS codes, COALESCE(array_agg(special), '{}') AS special FROM data_category) d,
                 (SELECT COALESCE(array_agg(platform), '{}') AS platforms, COALESCE(array_agg(code), '{}') AS codes FROM channel) c,
@@ -136,11 +137,16 @@ pub async fn codes(conn: &mut PgConnection) -> Result<RegistryFacts> {
                         COALESCE(array_agg(until_on), '{}') AS until_on FROM eea_membership) e,
                 (SELECT COALESCE(array_agg(code), '{}') AS codes FROM platform) f,
                 (SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(platform), '{}') AS platforms
-                 FROM platform_suspension WHERE released_at IS NULL) s"#
+                 FROM platform_suspension WHERE released_at IS NULL) s,
+                (SELECT COALESCE(array_agg(kid), '{}') AS kids,
+                        COALESCE(array_agg(CASE WHEN withdrawn_at IS NOT NULL THEN 'withdrawn' WHEN retired_at IS NOT NULL THEN 'retired'
+                                                WHEN activated_at IS NOT NULL THEN 'active' ELSE 'published' END), '{}') AS states
+                 FROM permit_key) k"#
     )
     .fetch_one(conn)
     .await?;
     let memberships = pairs(pairs(row.countries, row.from_on).collect(), row.until_on);
+    let states = row.key_states.iter().map(|word| word.parse().map_err(Error::internal)).collect::<Result<Vec<_>>>()?;
     Ok(RegistryFacts {
         purposes: pairs(row.purposes, row.prohibited).collect(),
         data_categories: pairs(row.categories, row.special).collect(),
@@ -148,6 +154,7 @@ pub async fn codes(conn: &mut PgConnection) -> Result<RegistryFacts> {
         eea: memberships.map(|((country, from_on), until_on)| Membership { country, from_on, until_on }).collect(),
         platforms: row.platforms.into_iter().collect(),
         suspensions: pairs(row.suspensions, row.suspended).collect(),
+        permit_keys: pairs(row.kids, states).collect(),
     })
 }
 

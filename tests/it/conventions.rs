@@ -80,7 +80,7 @@ async fn a_receipt_names_the_entry_that_was_made() {
 async fn the_key_set_holds_the_key_of_the_permits() {
     run(async |h: &Harness| {
         let keys = h.nobody.get("/.well-known/jwks.json").await.expect(200).json();
-        assert_eq!(keys["keys"][0]["kid"], h.app.permits.kid());
+        assert_eq!(keys["keys"][0]["kid"], h.app.permits.first().kid());
         assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][0]["crv"]), (&json!("EC"), &json!("P-256")));
         assert!(keys["keys"][0].get("d").is_none(), "nothing private is published");
     })

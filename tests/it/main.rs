@@ -16,6 +16,8 @@ mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
+mod permit_keys;
+mod permit_vectors;
 mod routes;
 mod single_mode;
 mod stops;

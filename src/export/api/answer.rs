@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, json};
 
-use crate::app::App;
 use crate::base::{Digest, Error, ExportId, Instant, RefusedAnswer, Result, Selector, Volume, canonical, sha256, to_value};
 use crate::evidence::{Cause, CompletionRecord, Deviation, Event, InstructionRef, Reason, ReasonCode, Receipt, SINGLE_CHUNK};
 use crate::export::advice::advice;
@@ -199,10 +198,10 @@ pub(super) fn refused(refusal: &Refusal, receipt: &Receipt) -> Error {
 }
 
 /// Signs where there is something to sign, and answers.
-pub(super) fn answer(app: &App, answer: Answer) -> Result<Response> {
+pub(super) fn answer(answer: Answer) -> Result<Response> {
     Ok(match answer {
-        Answer::Permitted { grant, claims, single, receipt, again } => {
-            let permit = app.permits.issue(&grant, &claims)?;
+        Answer::Permitted { grant, claims, key, single, receipt, again } => {
+            let permit = key.issue(&grant, &claims)?;
             let time = |seconds: i64| Instant::from_millis(seconds * 1000).ok_or_else(|| Error::internal("a permit lies in time"));
             let (redeemed_at, expires_at) = (time(claims.iat)?, time(claims.exp)?);
             let redemption = single.then_some(SingleRedemption { redeemed_at, chunk_no: SINGLE_CHUNK, volume: claims.volume });

@@ -140,7 +140,7 @@ pub(super) async fn ask_export(
     };
     let ask = Ask::Export { request: Box::new(request), mode };
     let asked = Asked { caller, customer_named: body.customer, ask, hashes };
-    answer(&app, gate::answer(&app, customer, &asked).await?)
+    answer(gate::answer(&app, customer, &asked).await?)
 }
 
 /// Refuses a request that belongs to no customer: recorded in the platform's log, without its

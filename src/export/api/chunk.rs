@@ -62,5 +62,5 @@ pub(super) async fn authorise_chunk(
     let volume = Volume { rows: body.rows, files: body.files, bytes: body.bytes };
     let ask = Ask::Chunk { export, chunk: AskedChunk { number: body.chunk_no, volume, last: body.last } };
     let asked = Asked { caller, customer_named, ask, hashes };
-    answer(&app, gate::answer(&app, customer, &asked).await?)
+    answer(gate::answer(&app, customer, &asked).await?)
 }

@@ -12,8 +12,8 @@ use crate::base::{BadText, CustomerId, ExportId, Reference, Result};
 use crate::db::{LogId, Role};
 use crate::evidence::ReasonCode;
 use crate::export::gate::{self, Ask, Asked};
-use crate::export::permit::PermitClaims;
 use crate::export::store;
+use crate::export::{PermitKeySet, SignedPermit, permit_keys};
 use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -70,21 +70,26 @@ pub(super) async fn redeem_permit(
     Json(body): Json<NewRedemption>,
 ) -> Result<Response> {
     let hashes = hashes(&key, &json!({"export": export, "body": body}));
-    let presented = app.permits.read(&body.permit.0).filter(|claims| claims.jti == export);
-    let Some(customer) = customer(&app, &caller, export, presented.as_ref()).await? else {
+    let (customer, presented) = read(&app, &caller, export, &body.permit.0).await?;
+    let Some(customer) = customer else {
         let request = json!({"export": export});
         return refuse_unknown(&app, &caller, request, "redemptions", Some(hashes), ReasonCode::PermitAltered).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(crate::base::Error::internal)?;
     let ask = Ask::Redeem { export, presented: presented.map(Box::new) };
     let asked = Asked { caller, customer_named, ask, hashes };
-    answer(&app, gate::answer(&app, customer, &asked).await?)
+    answer(gate::answer(&app, customer, &asked).await?)
 }
 
-/// Whose log a redemption belongs to: the customer of this platform's export, or for a borrowed
-/// permit the one its signed claims name.
-async fn customer(app: &App, caller: &PlatformCaller, export: ExportId, presented: Option<&PermitClaims>) -> Result<Option<CustomerId>> {
-    let platform = presented.map_or(&caller.platform, |claims| &claims.aud);
+/// Reads the permit by the keys that ever signed, withdrawn ones too, so that the decision can name
+/// them; and finds whose log its redemption belongs to: the customer of this platform's export, or
+/// for a borrowed permit the one that its signed claims name.
+async fn read(app: &App, caller: &PlatformCaller, export: ExportId, permit: &str) -> Result<(Option<CustomerId>, Option<SignedPermit>)> {
     let mut read = app.db.read(Role::Gate, "customer_of_export", LogId::REGISTRY).await?;
-    store::customer_of_export(read.conn(), platform, export).await
+    let keys = permit_keys(read.conn()).await?;
+    let signed: Vec<_> = keys.iter().filter(|key| key.activated_at.is_some()).map(|key| &key.public_key).collect();
+    let presented = PermitKeySet::of(&json!({ "keys": signed })).read(permit).ok();
+    let presented = presented.filter(|p| p.claims.iss == app.permits.issuer() && p.claims.jti == export);
+    let platform = presented.as_ref().map_or(&caller.platform, |p| &p.claims.aud);
+    Ok((store::customer_of_export(read.conn(), platform, export).await?, presented))
 }

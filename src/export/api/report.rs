@@ -82,5 +82,5 @@ async fn report(app: &App, caller: PlatformCaller, ask: Ask, export: ExportId, h
     drop(read);
     let customer_named: Reference = customer.to_string().parse().map_err(Error::internal)?;
     let asked = Asked { caller, customer_named, ask, hashes };
-    answer(app, gate::answer(app, customer, &asked).await?)
+    answer(gate::answer(app, customer, &asked).await?)
 }

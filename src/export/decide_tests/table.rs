@@ -7,7 +7,7 @@ use super::world::{
     AGR, EXP, INS, RES, SUS, World, allowed, at, code, codes, group, id, reasons, recipient, reference, rows, unit, version_of, words,
 };
 use crate::base::{ContestId, VolumeLimits};
-use crate::evidence::{Cause, Closed, Reason, ReasonCode as R, SuspendedBy};
+use crate::evidence::{Cause, Closed, PermitKeyState, Reason, ReasonCode as R, SuspendedBy};
 use crate::export::decide::{Considered, Decision};
 
 type Case = (R, Cause, fn(&mut World) -> Considered);
@@ -151,6 +151,17 @@ fn permits() -> Vec<Case> {
         (R::PermitAltered, of_export(), |w| {
             let export = issued(w);
             w.present(export, "itslearning", false, None)
+        }),
+        (R::PermitKeyWithdrawn, Cause::PermitKey { kid: "kid".to_owned() }, |w| {
+            let export = issued(w);
+            w.registry.permit_keys.insert("kid".to_owned(), PermitKeyState::Withdrawn);
+            w.redemption(export)
+        }),
+        (R::PermitKeyWithdrawn, Cause::PermitKey { kid: "kid".to_owned() }, |w| {
+            let (export, first_at) = (issued(w), w.now);
+            w.redeem(export);
+            w.registry.permit_keys.insert("kid".to_owned(), PermitKeyState::Withdrawn);
+            w.present(export, "itslearning", true, Some(first_at))
         }),
     ]
 }

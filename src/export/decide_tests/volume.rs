@@ -191,7 +191,7 @@ fn applying_a_redemption_counts_as_this_world_counts() {
     let mut w = limited(total(rows(100)));
     let export = w.permit(EXP, cited(), w.now);
     let record = super::permits::record(&w);
-    let event = crate::evidence::Event::ExportRedeemed { export, presented_by: w.request.platform.clone(), decision: record };
+    let event = crate::evidence::Event::ExportRedeemed { export, presented_by: w.request.platform.clone(), kid: None, decision: record };
     let mut applied = w.facts.clone();
     apply(&mut applied, crate::evidence::Applied { epoch: 1, index: 20, event: &event, subjects: None });
     w.redeem(export);

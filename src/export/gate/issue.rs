@@ -10,9 +10,7 @@ use crate::export::decide::{Decision, Grant, decide_again, decide_export};
 use crate::export::permit::claims;
 use crate::export::store::running::{NewChunk, redeem};
 use crate::export::store::{self, NewExport};
-
-/// How long a permit can be redeemed, in seconds.
-const PERMIT_SECONDS: i64 = 300;
+use crate::export::verify::PERMIT_SECONDS;
 
 impl Batch {
     pub(super) async fn export(&mut self, app: &App, asked: &Asked, request: &ExportRequest, mode: Mode) -> Result<Answer> {
@@ -34,6 +32,7 @@ impl Batch {
             }
             Decision::Allow(grant) => grant,
         };
+        let key = self.signing_key(app)?;
         let granted = self.granted(&grant);
         let epoch = self.tx.head(self.customer.into())?.epoch;
         let single = mode == Mode::Single;
@@ -54,7 +53,7 @@ impl Batch {
             let chunk = NewChunk { number: SINGLE_CHUNK, volume, last: None, epoch, index: receipt.index, at: now };
             self.store_chunk(granted.export, &chunk).await?;
         }
-        Ok(Answer::Permitted { grant, claims: Box::new(claims), single, receipt, again: false })
+        Ok(Answer::Permitted { grant, claims: Box::new(claims), key, single, receipt, again: false })
     }
 
     fn granted(&self, grant: &Grant) -> GrantRecord {
@@ -76,6 +75,7 @@ impl Batch {
     /// The answer of a permit, or of an export in single mode, is asked for again with its key.
     pub(super) async fn permit_again(
         &mut self,
+        app: &App,
         asked: &Asked,
         request: &ExportRequest,
         granted: &GrantRecord,
@@ -92,9 +92,10 @@ impl Batch {
         };
         match considered.decision {
             Decision::Allow(grant) => {
+                let key = self.signing_key(app)?;
                 let claims = store::permit(self.tx.conn(), self.customer, export).await?;
                 let receipt = stored.receipt(&self.customer.to_string());
-                Ok(Answer::Permitted { grant, claims: Box::new(claims), single, receipt, again: true })
+                Ok(Answer::Permitted { grant, claims: Box::new(claims), key, single, receipt, again: true })
             }
             Decision::Refuse(ref refusal) => {
                 let refusal = refusal.clone();

@@ -4,8 +4,8 @@ use super::{Answer, Asked, Batch};
 use crate::base::{Error, ExportId, Result};
 use crate::evidence::{Event, StoredEntry};
 use crate::export::decide::{Decision, Presented, decide_redemption};
-use crate::export::permit::PermitClaims;
 use crate::export::store;
+use crate::export::verify::SignedPermit;
 
 impl Batch {
     /// `first`: the entry that answered this key before.
@@ -13,20 +13,21 @@ impl Batch {
         &mut self,
         asked: &Asked,
         id: ExportId,
-        presented: Option<&PermitClaims>,
+        presented: Option<&SignedPermit>,
         first: Option<&StoredEntry>,
     ) -> Result<Answer> {
         let export = self.facts.exports.get(&id).cloned().ok_or(Error::NotFound)?;
-        let intact = presented == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
+        let intact = presented.map(|p| &p.claims) == Some(&store::permit(self.tx.conn(), self.customer, id).await?);
+        let kid = presented.map(|p| p.kid.clone());
         let mut request = export.request.clone();
         request.subjects = store::kept(export.subjects.as_ref());
         let by = &asked.caller.platform;
-        let permit = Presented { export: id, by, intact, first_at: first.map(|s| s.at) };
+        let permit = Presented { export: id, by, intact, kid: kid.as_deref(), first_at: first.map(|s| s.at) };
         let considered = decide_redemption(&permit, &request, self.view(), self.tx.now());
         let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
         match (considered.decision, first) {
             (Decision::Allow(grant), None) => {
-                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), decision };
+                let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), kid, decision };
                 let receipt = self.append(asked, id, event, None, true).await?;
                 let now = self.tx.now();
                 store::running::redeem(self.tx.conn(), self.customer, &export, now).await?;
@@ -37,7 +38,7 @@ impl Batch {
                 Ok(Answer::Redeemed { export: Box::new(export), except: grant.except().to_vec(), receipt, again: true })
             }
             (Decision::Refuse(refusal), first) => {
-                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, decision };
+                let event = Event::RedemptionRefused { export: id, presented_by: by.clone(), intact, kid, decision };
                 let receipt = self.append(asked, id, event, None, first.is_none()).await?;
                 Ok(Answer::Refused { refusal, receipt, again: false })
             }

@@ -283,27 +283,3 @@ pub(super) async fn customer_of_export(conn: &mut PgConnection, platform: &Code,
 pub(super) fn kept(subjects: Option<&Vec<Selector>>) -> Vec<Selector> {
     subjects.cloned().unwrap_or_default()
 }
-
-/// Publishes the public half of a permit key; `false` if it is published already.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn publish_key(conn: &mut PgConnection, kid: &str, jwk: &Value, now: Instant) -> Result<bool> {
-    let done = sqlx::query!(
-        "INSERT INTO permit_key (kid, public_key, published_at) VALUES ($1, $2, $3) ON CONFLICT (kid) DO NOTHING",
-        kid,
-        jwk,
-        now as Instant
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// All published public keys.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn published_keys(conn: &mut PgConnection) -> Result<Vec<Value>> {
-    Ok(sqlx::query_scalar!("SELECT public_key FROM permit_key ORDER BY published_at, kid").fetch_all(conn).await?)
-}

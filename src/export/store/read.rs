@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::base::{Code, CustomerId, EntryId, ExportId, Instant, InstructionId, PageQuery, Result};
+use crate::base::{Code, CustomerId, EntryId, Error, ExportId, Instant, InstructionId, PageQuery, Result};
 
 /// An export's row, with the reference of the last file that left.
 pub struct ExportRow {

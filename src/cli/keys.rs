@@ -1,0 +1,246 @@
+//! `mandate keys`: the keys that sign permits, from making one to withdrawing it. Whoever holds the
+//! login of the ops role may do it, as with the first ops person; each act but `generate` and `list`
+//! is an entry. A private key is a file that nobody but the service's account can read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+
+use super::failure::{Failure, words};
+use super::print::say;
+use super::{Context, demo, serve};
+use crate::app::key_files;
+use crate::config::Config;
+use crate::db::server::data_home;
+use crate::db::{Db, PrivateServer};
+use crate::evidence::PermitKeyState;
+use crate::export::{
+    KEY_SET_MAX_AGE, PermitSigner, SigningKey, activate_permit_key, list_permit_keys, publish_permit_key, withdraw_permit_key,
+};
+
+/// What can be done with permit keys.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Write a new key to a file that does not exist yet
+    Generate {
+        /// The file
+        file: PathBuf,
+    },
+    /// Show every key: its state, and whether its file is here
+    List,
+    /// Put the public half of a key into the key set, ahead of its use
+    Publish {
+        /// The private key's file
+        file: PathBuf,
+    },
+    /// Let a published key sign, and retire the one that did
+    #[command(visible_alias = "rotate")]
+    Activate {
+        /// The key's id
+        kid: String,
+    },
+    /// Take a key out of the key set for good
+    Withdraw {
+        /// The key's id
+        kid: String,
+        /// At once, whatever its state: its permits are refused from the next decision on
+        #[arg(long)]
+        emergency: bool,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    if let Command::Generate { file } = command {
+        return make(&file);
+    }
+    let mut config = context.config()?;
+    if !config.names_a_database() && are_unset(&config) {
+        config.permits.key_file = data_home()?.join(demo::PERMIT_KEY);
+    }
+    let db = open(context, &config)?;
+    let done = act(&config, &db, command).await;
+    db.close().await;
+    done
+}
+
+async fn act(config: &Config, db: &Db, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Generate { .. } => {}
+        Command::List => list(config, db).await?,
+        Command::Publish { file } => {
+            if let Some(fault) = fault(&file) {
+                return Err(Failure::new(fault));
+            }
+            let key = SigningKey::from_pem(&std::fs::read(&file).map_err(|error| Failure::file("read", &file, &error))?)?;
+            publish_permit_key(db, &key).await?;
+            say(format!("published {}; put its file where every process finds it, and in {KEY_SET_MAX_AGE} s it can sign:", key.kid()));
+            say(format!("  mandate keys activate {}", key.kid()));
+        }
+        Command::Activate { kid } => {
+            let retired = activate_permit_key(db, &kid).await?;
+            say(format!("{kid} signs permits from now on"));
+            if let Some((before, until)) = retired {
+                say(format!("{before} stays in the key set until its last permit has expired, at {until}; keep its file until then"));
+            }
+        }
+        Command::Withdraw { kid, emergency } => {
+            let next = withdraw_permit_key(db, &kid, emergency).await?;
+            say(format!("{kid} is withdrawn: it is out of the key set, and copies of the set end in {KEY_SET_MAX_AGE} s"));
+            let keys = list_permit_keys(db).await?.0;
+            match next {
+                Some(next) => say(format!("{next} signs permits from now on")),
+                None if keys.iter().any(|key| key.state() == PermitKeyState::Active) => {}
+                None => say("NO KEY SIGNS NOW: no permit can be issued until you publish and activate one"),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn list(config: &Config, db: &Db) -> Result<(), Failure> {
+    let signer = signer(config);
+    let (keys, now) = list_permit_keys(db).await?;
+    for key in keys {
+        let since = key.withdrawn_at.or(key.retired_at).or(key.activated_at).unwrap_or(key.published_at);
+        let set = if key.is_in_set(now) { "in the key set" } else { "not in the key set" };
+        let file = if signer.as_ref().is_some_and(|signer| signer.key(&key.kid).is_some()) { "its file is here" } else { "no file here" };
+        say(format!("{}  {:9}  since {since}  {set}, {file}", key.kid, key.state()));
+    }
+    Ok(())
+}
+
+/// The database of the settings, or the private one.
+fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
+    if config.names_a_database() {
+        return serve::open(config, &config.role_urls()?);
+    }
+    let server = PrivateServer::find(context.environment.get("DATABASE_URL"), &demo::cluster(&data_home()?))?;
+    serve::open(config, &server.urls(demo::DATABASE))
+}
+
+fn signer(config: &Config) -> Option<PermitSigner> {
+    PermitSigner::of_files(key_files(config), &config.permits.issuer).ok()
+}
+
+/// True if the settings name no private key.
+pub(super) fn are_unset(config: &Config) -> bool {
+    config.permits.key_file.as_os_str().is_empty() && config.permits.key_directory.as_os_str().is_empty()
+}
+
+/// What is wrong with the files that the settings name, a line each.
+pub(super) fn faults(config: &Config) -> Vec<String> {
+    if are_unset(config) {
+        return vec!["neither permits.key_file nor permits.key_directory is set: make a key with `mandate keys generate FILE`".to_owned()];
+    }
+    match key_files(config).paths() {
+        Ok(paths) if paths.is_empty() => {
+            let directory = config.permits.key_directory.display();
+            vec![format!("{directory} holds no .pem file: make a key with `mandate keys generate {directory}/1.pem`")]
+        }
+        Ok(paths) => paths.iter().filter_map(|path| fault(path)).collect(),
+        Err(error) => vec![format!("permits.key_directory {} cannot be read: {error}", config.permits.key_directory.display())],
+    }
+}
+
+/// The keys that sign, or are to sign next, and whose files are not here.
+pub(super) async fn missing(config: &Config, db: &Db) -> crate::base::Result<Vec<String>> {
+    let signer = signer(config);
+    let here = |kid: &str| signer.as_ref().is_some_and(|signer| signer.key(kid).is_some());
+    let (keys, _) = list_permit_keys(db).await?;
+    let wanted = keys.iter().filter(|key| matches!(key.state(), PermitKeyState::Published | PermitKeyState::Active));
+    Ok(wanted.filter(|key| !here(&key.kid)).map(|key| format!("the file of {}, which is {}, is not here", key.kid, key.state())).collect())
+}
+
+fn make(file: &Path) -> Result<(), Failure> {
+    write(file).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::new(format!("{} exists and was left as it is: name another file", file.display())),
+        _ => Failure::file("write", file, &error),
+    })?;
+    say(format!("wrote a new key to {}; name it in permits.key_file, or put it into permits.key_directory", file.display()));
+    Ok(())
+}
+
+/// The file's path, with a new key in it if it was not there.
+pub(super) fn ensure(file: &Path) -> Result<PathBuf, Failure> {
+    match write(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Failure::file("write", file, &error)),
+        _ => Ok(file.to_path_buf()),
+    }
+}
+
+/// Writes beside the final name and links it there, so that a key that has the name is whole and
+/// an existing one is never replaced.
+fn write(file: &Path) -> std::io::Result<()> {
+    if file.exists() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    let text = generate()?;
+    let partial = file.with_extension(format!("partial-{}", std::process::id()));
+    let mut open: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&partial)?;
+    let written = open.write_all(text.as_bytes()).and_then(|()| open.sync_all()).and_then(|()| std::fs::hard_link(&partial, file));
+    std::fs::remove_file(&partial)?;
+    written
+}
+
+fn generate() -> std::io::Result<String> {
+    let failed = |_| std::io::Error::other("the key cannot be made");
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
+    let der = pair.to_pkcs8v1().map_err(failed)?;
+    Ok(pem::encode_config(&pem::Pem::new("PRIVATE KEY", der.as_ref()), pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)))
+}
+
+/// What is wrong with the file, if anything.
+fn fault(file: &Path) -> Option<String> {
+    let shown = file.display();
+    let meta = match std::fs::metadata(file) {
+        Ok(meta) => meta,
+        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
+    };
+    let mode = meta.permissions().mode() & 0o777;
+    if mode & 0o177 != 0 {
+        return Some(format!("the permit key {shown} has mode {mode:04o}: make it 0400, others may not read it"));
+    }
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
+    };
+    let told = |error| {
+        let cause = words(&error);
+        format!("the permit key {shown} is not a P-256 key in PKCS#8 PEM ({cause}): make one with `mandate keys generate FILE`")
+    };
+    SigningKey::from_pem(&text).err().map(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_once_for_its_owner_and_signs() {
+        let file = std::env::temp_dir().join(format!("mandate-permit-key-{}.pem", std::process::id()));
+        std::fs::remove_file(&file).ok();
+        assert!(fault(&file).unwrap().contains("cannot be read"));
+        make(&file).unwrap();
+        let first = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
+        assert!(first.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{first}");
+        assert_eq!(fault(&file), None);
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(first.as_bytes()).unwrap();
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+        assert!(jsonwebtoken::encode(&header, &serde_json::json!({"sub": "x"}), &key).is_ok());
+        assert!(make(&file).is_err());
+        assert_eq!(ensure(&file).unwrap(), file);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(fault(&file).unwrap().contains("has mode 0640"));
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "no key").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(fault(&file).unwrap().contains("is not a P-256 key"));
+        std::fs::remove_file(&file).unwrap();
+    }
+}
