@@ -40,11 +40,13 @@ pub(super) enum Command {
     #[command(visible_alias = "rotate")]
     Activate {
         /// The key's id
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Take a key out of the key set for good
     Withdraw {
         /// The key's id
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// At once, whatever its state: its permits are refused from the next decision on
         #[arg(long)]

@@ -150,6 +150,17 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// A kid is base64url, and one in 64 begins with a dash.
+    #[test]
+    fn a_kid_may_look_like_a_flag() {
+        for arguments in [["withdraw", "-a_b", "--emergency"], ["withdraw", "--emergency", "-a_b"]] {
+            let cli = Cli::try_parse_from(["mandate", "keys"].into_iter().chain(arguments)).unwrap();
+            let Some(Command::Keys(keys::Command::Withdraw { kid, emergency })) = cli.command else { panic!("{arguments:?}") };
+            assert_eq!((kid.as_str(), emergency), ("-a_b", true));
+        }
+        assert!(Cli::try_parse_from(["mandate", "keys", "activate", "--a"]).is_ok());
+    }
+
     #[test]
     fn no_command_means_the_demo_and_flags_stand_anywhere() {
         let cli = Cli::try_parse_from(["mandate", "--listen", "127.0.0.1:1"]).unwrap();

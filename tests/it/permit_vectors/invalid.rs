@@ -44,6 +44,9 @@ fn forms(key: &Forge) -> Vec<Vector> {
     cases.into_iter().map(|(name, token)| Vector::invalid(format!("form: {name}"), F::Form, wrong, token)).collect()
 }
 
+/// Another text for the same bytes, or nearly.
+type Spelling = fn(&str) -> String;
+
 /// Each part spelled otherwise, and signed over the spelling.
 fn encodings(key: &Forge) -> Vec<Vector> {
     let mut found = Vec::new();
@@ -56,7 +59,7 @@ fn encodings(key: &Forge) -> Vec<Vector> {
         .find(|(_, text)| text.len() % 4 == 2)
         .unwrap();
     assert!(padded < 3);
-    let spellings: [(&str, fn(&str) -> String); 12] = [
+    let spellings: [(&str, Spelling); 12] = [
         ("padded", |t| format!("{t}{}", "=".repeat(4 - t.len() % 4))),
         ("one sign of padding", |t| format!("{t}=")),
         ("an encoded sign of padding", |t| format!("{t}%3D")),
