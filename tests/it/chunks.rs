@@ -2,7 +2,9 @@
 //! the permit, each number once, and one effect per key. Negative control of each refusal: the
 //! same chunk before the change, or with the right volume, number or key, is authorised.
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::{Client, Harness, KARI, export, instruction, run, with};
 
@@ -174,6 +176,41 @@ async fn parallel_chunks_with_one_key_have_one_effect_and_with_one_number_one_su
         assert!(others.iter().all(|a| a.status == 403 && a.reasons() == ["chunk_repeated"]));
         let seen = kari.get(&format!("/api/v1/exports/{id}")).await.expect(200).json();
         assert_eq!((&seen["chunks"], &seen["authorised"]), (&json!(1), &json!({"files": 10})));
+    })
+    .await;
+}
+
+/// Negative control: as much as was permitted is taken, and another customer's message is not.
+#[tokio::test]
+async fn the_database_lets_out_no_more_than_was_permitted_whatever_the_gate_says() {
+    run(async |h: &Harness| {
+        let (kari, platform) = (h.person(KARI).await, h.platform("itslearning"));
+        let (_, id) = limited(h, &kari, &platform, json!({"files": 10})).await;
+        h.chunk(&platform, "c1", &id, &files(1, 1)).await.expect(201);
+        let url = h.database.urls.urls[mandate::db::Role::Gate as usize].expose_secret().to_owned();
+        let mut gate = sqlx::PgConnection::connect(&url).await.unwrap();
+        let customers = format!("{{{}}}", h.customer("Nordvik").strip_prefix("cus_").unwrap());
+        let mut run = async |sql: &'static str| {
+            let mut tx = gate.begin().await.unwrap();
+            sqlx::query("SELECT set_config('mandate.customers', $1, true)").bind(&customers).execute(&mut *tx).await.unwrap();
+            let done = sqlx::query(sql).execute(&mut *tx).await;
+            tx.rollback().await.unwrap();
+            done.map(|done| done.rows_affected()).map_err(|error| error.to_string())
+        };
+        assert_eq!(run("UPDATE export SET chunk_files = 10").await, Ok(1));
+        assert!(run("UPDATE export SET chunk_files = 11").await.unwrap_err().contains("export_budget"));
+        assert!(run("UPDATE export SET completed_at = now(), swept_at = now()").await.unwrap_err().contains("export_swept"));
+        assert!(run("INSERT INTO export_chunk SELECT * FROM export_chunk").await.unwrap_err().contains("export_chunk_key"));
+        let message = "INSERT INTO message (customer_id, id, purpose, subject_id, address, subject, created_at)
+            SELECT id, id, 'x', id, 'a@b.no', 'x', now() FROM log WHERE kind = 'customer' AND ($1::text IS NULL) = (id = ANY (batch_customers()))";
+        let own = sqlx::AssertSqlSafe(message.replace("$1::text", "NULL::text"));
+        let others = sqlx::AssertSqlSafe(message.replace("$1::text", "'x'::text"));
+        for (sql, taken) in [(own, true), (others, false)] {
+            let mut tx = gate.begin().await.unwrap();
+            sqlx::query("SELECT set_config('mandate.customers', $1, true)").bind(&customers).execute(&mut *tx).await.unwrap();
+            assert_eq!(sqlx::query(sql).execute(&mut *tx).await.is_ok(), taken);
+            tx.rollback().await.unwrap();
+        }
     })
     .await;
 }

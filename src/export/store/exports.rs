@@ -86,9 +86,9 @@ async fn chunk_numbers(conn: &mut PgConnection, customer: CustomerId, selection:
     let mut found: BTreeMap<ExportId, BTreeSet<u32>> = BTreeMap::new();
     let rows = match (selection.chunk, &selection.terms) {
         (Some(number), _) => sqlx::query!(
-            r#"SELECT export_id AS "export: ExportId", chunk_no FROM export_chunk WHERE customer_id = $1 AND export_id = ANY ($2) AND chunk_no = $3"#,
+            r#"SELECT export_id AS "export: ExportId", chunk_no FROM export_chunk WHERE customer_id = $1 AND export_id = $2 AND chunk_no = $3"#,
             customer as CustomerId,
-            &selection.own(),
+            selection.own.first().copied() as Option<ExportId>,
             i64::from(number)
         )
         .fetch_all(conn)

@@ -28,7 +28,7 @@ pub struct Selection {
     pub terms: Option<(Option<Code>, Vec<String>)>,
     /// Exports looked at again.
     pub own: Vec<ExportId>,
-    /// The number of a chunk asked for, of those exports.
+    /// The number of a chunk asked for, of the first of those exports.
     pub chunk: Option<u32>,
 }
 

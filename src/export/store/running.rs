@@ -1,6 +1,6 @@
 //! Rows of exports that run: redemption, chunks, stops, and how exports end. Sums are written as
-//! the facts in memory hold them, so that a row cannot drift from what the entries say; every
-//! statement is about one export, or about all that end in one transaction.
+//! the facts in memory hold them, so that a row cannot drift from what the entries say. What is still
+//! open is asked with `num_nonnulls`, so that no plan takes the sweep's index, which spans customers.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ pub async fn authorise(conn: &mut PgConnection, customer: CustomerId, export: &E
     let done = sqlx::query!(
         "UPDATE export SET chunks = $3, chunk_rows = $4, chunk_files = $5, chunk_bytes = $6, last_chunk_no = $7, last_chunk_at = $8,
                            stopped_at = NULL, stopped_index = NULL
-         WHERE customer_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND completed_at IS NULL AND aborted_at IS NULL AND swept_at IS NULL",
+         WHERE customer_id = $1 AND id = $2 AND redeemed_at IS NOT NULL AND num_nonnulls(completed_at, aborted_at, swept_at) = 0",
         customer as CustomerId,
         id as ExportId,
         signed(Some(export.chunks))?,
@@ -124,7 +124,7 @@ pub async fn close(conn: &mut PgConnection, customer: CustomerId, how: Closed, c
         "UPDATE export e SET completed_at = CASE WHEN $2 = 'completed' THEN $5::timestamptz END, aborted_at = CASE WHEN $2 = 'aborted' THEN $5::timestamptz END,
                              swept_at = CASE WHEN $2 = 'swept' THEN $5::timestamptz END, report = u.report
          FROM UNNEST($3::uuid[], $4::jsonb[]) AS u (id, report)
-         WHERE e.customer_id = $1 AND e.id = u.id AND e.completed_at IS NULL AND e.aborted_at IS NULL AND e.swept_at IS NULL",
+         WHERE e.customer_id = $1 AND e.id = u.id AND num_nonnulls(e.completed_at, e.aborted_at, e.swept_at) = 0",
         customer as CustomerId,
         how.word(),
         &ids,

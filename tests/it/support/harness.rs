@@ -226,6 +226,7 @@ impl Harness {
     pub async fn mail_with(&self, words: &str) -> Vec<String> {
         mandate::app::deliver_due(&self.app).await.unwrap();
         let files = std::fs::read_dir(&self.mail).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
-        files.filter(|text| text.contains(words)).collect()
+        // Long lines are cut softly (RFC 2045 §6.7).
+        files.map(|text| text.replace("=\r\n", "")).filter(|text| text.contains(words)).collect()
     }
 }
