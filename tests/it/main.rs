@@ -9,11 +9,17 @@
 )]
 
 mod bad_input;
+mod citations;
 mod conventions;
+mod export_in_force;
+mod foreign_rows;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
 mod routes;
+mod set_once;
+mod stopped_process;
+mod storm;
 mod support;
 mod tenancy;
