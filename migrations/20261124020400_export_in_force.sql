@@ -26,7 +26,7 @@ CREATE FUNCTION export_refusal(in_customer uuid, in_export uuid, in_platform tex
                  AND EXISTS (SELECT 1 FROM export e WHERE e.customer_id = in_customer AND e.instruction_id = in_instruction AND e.instruction_version = in_version
                              AND e.id <> in_export AND (e.redeemed_at IS NOT NULL OR (e.aborted_at IS NULL AND e.expires_at > in_at))) THEN 'instruction_exhausted'
             WHEN NOT EXISTS (SELECT 1 FROM agreement a WHERE a.customer_id = in_customer AND a.platform = in_platform AND a.accepted_at IS NOT NULL
-                             AND a.in_force_from <= in_at AND (a.in_force_until IS NULL OR in_at < a.in_force_until OR in_purpose = 'return-at-end')) THEN 'agreement_not_in_force'
+                             AND a.in_force_from <= in_at AND (a.in_force_until IS NULL OR in_at < a.in_force_until OR (in_purpose = 'return-at-end' AND a.in_force_from < a.in_force_until))) THEN 'agreement_not_in_force'
             WHEN EXISTS (SELECT 1 FROM suspension s WHERE s.customer_id = in_customer AND s.released_at IS NULL
                          AND (s.made_by = 'customer' OR in_purpose <> 'return-at-end')) THEN 'customer_suspended'
             WHEN EXISTS (SELECT 1 FROM platform_suspension s WHERE s.platform = in_platform AND s.released_at IS NULL) THEN 'platform_suspended'
@@ -76,7 +76,7 @@ CREATE FUNCTION demand_export_in_force() RETURNS trigger
                 WHEN TG_OP = 'INSERT' AND (NEW.completed_at IS NOT NULL OR NEW.aborted_at IS NOT NULL OR NEW.redeemed_at <> at) THEN 'permit_altered'
                 WHEN TG_OP = 'INSERT' AND NOT EXISTS (SELECT 1 FROM agreement a WHERE a.customer_id = NEW.customer_id AND a.id = NEW.agreement_id
                     AND a.platform = NEW.platform AND a.accepted_at IS NOT NULL AND a.in_force_from <= at
-                    AND (a.in_force_until IS NULL OR at < a.in_force_until OR NEW.request->>'purpose' = 'return-at-end')) THEN 'agreement_not_in_force'
+                    AND (a.in_force_until IS NULL OR at < a.in_force_until OR (NEW.request->>'purpose' = 'return-at-end' AND a.in_force_from < a.in_force_until))) THEN 'agreement_not_in_force'
                 WHEN TG_OP = 'UPDATE' AND NEW.aborted_at IS NOT NULL THEN 'permit_aborted'
                 WHEN TG_OP = 'UPDATE' AND at >= NEW.expires_at THEN 'permit_expired'
             END;

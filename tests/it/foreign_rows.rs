@@ -125,9 +125,9 @@ async fn a_function_that_looks_at_rows_sees_its_own_customers_only() {
                 // Cheaper than any policy, so that a planner that may would ask it first.
                 try_sql(
                     &mut conn,
-                    "CREATE TEMP TABLE seen (row text);
-                     CREATE FUNCTION pg_temp.look(row text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
-                     AS $$ BEGIN INSERT INTO pg_temp.seen VALUES (row); RETURN true; END $$",
+                    "CREATE TEMP TABLE seen (line text);
+                     CREATE FUNCTION pg_temp.look(line text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
+                     AS $$ BEGIN INSERT INTO pg_temp.seen VALUES (line); RETURN true; END $$",
                 )
                 .await
                 .unwrap();
@@ -138,7 +138,7 @@ async fn a_function_that_looks_at_rows_sees_its_own_customers_only() {
                             .unwrap();
                     }
                 }
-                let seen = text(&mut conn, "SELECT row FROM pg_temp.seen".to_owned()).await;
+                let seen = text(&mut conn, "SELECT line FROM pg_temp.seen".to_owned()).await;
                 assert!(!seen.is_empty());
                 if finds {
                     assert!(two.betrayed(&seen), "{login}: acting for the other, it sees the other");

@@ -262,3 +262,39 @@ async fn a_head_says_what_its_entries_say() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_service_whose_database_no_longer_refuses_does_not_start() {
+    run(async |h: &Harness| {
+        assert_eq!(mandate::db::guard(&h.app.db).await.unwrap(), Vec::<String>::new());
+        let mut owner = connect_as_owner(h).await;
+        for (sabotage, repair, fault) in [
+            (
+                "ALTER TABLE export DISABLE TRIGGER export_permitted_in_force",
+                "ALTER TABLE export ENABLE TRIGGER export_permitted_in_force",
+                "trigger export_permitted_in_force of export is missing or disabled",
+            ),
+            (
+                "ALTER TABLE log_head DISABLE TRIGGER USER",
+                "ALTER TABLE log_head ENABLE TRIGGER USER",
+                "trigger log_head_grows of log_head is missing or disabled",
+            ),
+            (
+                "ALTER FUNCTION refuse_second_setting() RESET search_path",
+                "ALTER FUNCTION refuse_second_setting() SET search_path = public, pg_temp",
+                "function refuse_second_setting of a trigger has no fixed search path",
+            ),
+            (
+                "ALTER TABLE log NO FORCE ROW LEVEL SECURITY",
+                "ALTER TABLE log FORCE ROW LEVEL SECURITY",
+                "table log lacks forced row level security",
+            ),
+        ] {
+            try_sql(&mut owner, sabotage).await.unwrap();
+            assert_eq!(mandate::db::guard(&h.app.db).await.unwrap(), [fault]);
+            try_sql(&mut owner, repair).await.unwrap();
+        }
+        assert_eq!(mandate::db::guard(&h.app.db).await.unwrap(), Vec::<String>::new());
+    })
+    .await;
+}

@@ -1,5 +1,5 @@
 //! Storms: pairs of a stop and an ask, sent at the same moment, as many as `MANDATE_STORM` says for
-//! each way to stop (8 by default). Whatever the order in which they meet, nothing is permitted,
+//! each storm (8 by default). Whatever the order in which they meet, nothing is permitted,
 //! redeemed or repeated after the stop was answered, and nobody is the victim of a deadlock. The
 //! audit of each world decides every decision again. All of it: `docs/storms.md`.
 
@@ -35,22 +35,23 @@ fn pairs() -> usize {
     std::env::var("MANDATE_STORM").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
-/// A pause of 0 to 4 ms, drawn from the pair's number.
-async fn pause(number: usize, which: u64) {
+/// A pause of up to so many milliseconds, drawn from the pair's number.
+async fn pause(number: usize, most: u64) {
     let mut bytes = [0_u8; 2];
-    SeededEntropy::new(number as u64 * 2 + which).fill(&mut bytes);
-    tokio::time::sleep(Duration::from_micros(u64::from(u16::from_be_bytes(bytes)) % 4_000)).await;
+    SeededEntropy::new(number as u64 * 100 + most).fill(&mut bytes);
+    tokio::time::sleep(Duration::from_micros(u64::from(u16::from_be_bytes(bytes)) % (most * 1_000))).await;
 }
 
 /// One pair; then, the stop answered, the same key, a new key, and the permit if there is one.
 async fn pair(place: &Place, way: Way, subject: &str, number: usize, asked_for: usize, agreement: &str) -> (Stop, String, Vec<Asked>) {
     let key = |word: &str| format!("{way:?}-{word}-{number}");
     let ask = async {
-        pause(number, 0).await;
+        pause(number, 4).await;
         place.ask(subject, asked_for, &key("at-once")).await
     };
     let stop = async {
-        pause(number, 1).await;
+        // An ask has the longer way to the head: sent together, it would always come second.
+        pause(number, 24).await;
         place.stop(way, subject, agreement).await
     };
     let ((first, answer), (stop, stopped)) = tokio::join!(ask, stop);
@@ -116,9 +117,9 @@ impl Storm {
         self.faults.extend(faults(stops, asks));
     }
 
-    /// One world after the other, until all pairs are done.
+    /// One world after the other, until all pairs of each way are done.
     async fn of(ways: &[Way]) -> Self {
-        let (mut storm, mut left) = (Self::default(), pairs());
+        let (mut storm, mut left) = (Self::default(), pairs().div_ceil(ways.len()));
         while left > 0 {
             let count = left.min(WORLD);
             left -= count;
@@ -154,7 +155,7 @@ async fn storm(name: &str, ways: &[Way]) {
     );
     assert_eq!(storm.faults, Vec::<String>::new());
     assert_eq!(storm.deadlocks, 0);
-    assert_eq!(storm.pairs, pairs() * ways.len());
+    assert!(storm.pairs >= pairs());
     // Of a hundred pairs, some met in either order; of a few, all may have met in one.
     assert!(storm.pairs < 100 || (storm.first > 0 && storm.late > storm.pairs), "the pairs did not meet");
 }

@@ -1,5 +1,6 @@
-//! What the database refuses by itself, as the guard demands it: the triggers are there, enabled,
-//! with a fixed search path, and no function runs with the owner's rights that is not known here.
+//! What the database refuses by itself, as the guard demands it: the triggers are there and enabled,
+//! their functions have a fixed search path, and global tables that hold a line per customer have
+//! forced policies.
 
 use crate::base::Result;
 use crate::db::{Db, Role};
@@ -26,28 +27,29 @@ const TRIGGERS: [(&str, &[&str]); 18] = [
     ("suspension", &["fact_under_head", "suspension_set_once"]),
 ];
 
-/// Functions that run with the owner's rights: a closed list.
-const DEFINERS: [&str; 14] = [
-    "accept_invitation",
-    "api_key_by_secret",
-    "credential_by_email",
-    "customer_by_external_id",
-    "customer_exists",
-    "customer_of_export",
-    "invitation_by_token",
-    "memberships_of_person",
-    "ops_credential_by_email",
-    "own_customer",
-    "own_external_ids",
-    "own_persons",
-    "person_for_invitation",
-    "session_by_token",
-];
+/// Global tables that hold a line per customer: policies hold for them all the same.
+const BY_TENANT: [&str; 4] = ["export_directory", "external_id", "job", "log"];
 
-/// Adds every fault of the triggers and the functions.
+/// Adds every fault of the triggers, their functions, and the policies of those tables.
 pub(super) async fn check(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     triggers(db, faults).await?;
-    functions(db, faults).await
+    let pool = db.pool(Role::App).clone();
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT p.proname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+         WHERE NOT t.tgisinternal AND NOT COALESCE('search_path=public, pg_temp' = ANY (p.proconfig), false) ORDER BY 1",
+    )
+    .fetch_all(&pool)
+    .await?;
+    faults.extend(loose.into_iter().map(|name| format!("function {name} of a trigger has no fixed search path")));
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1",
+    )
+    .bind(BY_TENANT.map(str::to_owned).as_slice())
+    .fetch_all(&pool)
+    .await?;
+    faults.extend(open.into_iter().map(|table| format!("table {table} lacks forced row level security")));
+    Ok(())
 }
 
 async fn triggers(db: &Db, faults: &mut Vec<String>) -> Result<()> {
@@ -64,32 +66,5 @@ async fn triggers(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     .fetch_all(&db.pool(Role::App).clone())
     .await?;
     faults.extend(missing.into_iter().map(|(table, name)| format!("trigger {name} of {table} is missing or disabled")));
-    Ok(())
-}
-
-async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
-    let listed = DEFINERS.map(str::to_owned).to_vec();
-    // A function of an extension is the extension's.
-    let found: Vec<(String, bool, bool, bool)> = sqlx::query_as(
-        "SELECT p.proname::text, p.prosecdef AND p.proname <> ALL ($1),
-                (p.prosecdef OR p.prorettype = 'trigger'::regtype) AND NOT EXISTS (SELECT 1 FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%'),
-                p.prosecdef AND (p.proacl IS NULL OR EXISTS (SELECT 1 FROM aclexplode(p.proacl) a WHERE a.grantee = 0))
-         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE n.nspname = 'public' AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') ORDER BY 1",
-    )
-    .bind(&listed)
-    .fetch_all(&db.pool(Role::App).clone())
-    .await?;
-    for (name, unlisted, loose, anybody) in found {
-        if unlisted {
-            faults.push(format!("function {name} runs with its owner's rights and is not listed"));
-        }
-        if loose {
-            faults.push(format!("function {name} has no fixed search_path"));
-        }
-        if anybody {
-            faults.push(format!("function {name} runs with its owner's rights for anybody"));
-        }
-    }
     Ok(())
 }
