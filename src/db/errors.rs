@@ -13,6 +13,8 @@ impl From<sqlx::Error> for Error {
                 Some("55P03") => unavailable("lock not granted in time"),
                 Some("57014") => unavailable("statement took too long"),
                 Some("40001" | "40P01") => unavailable("serialization or deadlock"),
+                // The database's own judgement of a decision's time (its trigger on `export`).
+                Some("MD001") => unavailable("the clock is off"),
                 Some("57P01" | "57P02" | "57P03" | "25P03" | "53300") => unavailable("database shutting down or full"),
                 _ => Self::internal(error),
             },

@@ -73,6 +73,8 @@ pub struct Opened {
     pub urls: RoleUrls,
     /// The owner's login: for the clock of a private database and for tests, never for serving.
     pub owner_url: SecretString,
+    /// The eraser's login: for erasing on a private database, and for tests.
+    pub eraser_url: SecretString,
 }
 
 impl PrivateServer {
@@ -172,7 +174,13 @@ impl PrivateServer {
     }
 
     fn opened(&self, name: &str, created: bool) -> Opened {
-        Opened { name: name.to_owned(), created, urls: self.urls(name), owner_url: self.address(Some(OWNER), Some(name)) }
+        Opened {
+            name: name.to_owned(),
+            created,
+            urls: self.urls(name),
+            owner_url: self.address(Some(OWNER), Some(name)),
+            eraser_url: self.address(Some("mandate_eraser"), Some(name)),
+        }
     }
 
     /// The URL of a database for a role; nothing named means the administrative login and its

@@ -10,8 +10,11 @@
 
 mod bad_input;
 mod chunks;
+mod citations;
 mod conventions;
 mod endings;
+mod export_in_force;
+mod foreign_rows;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
@@ -19,7 +22,10 @@ mod identity;
 mod permit_keys;
 mod permit_vectors;
 mod routes;
+mod set_once;
 mod single_mode;
+mod stopped_process;
 mod stops;
+mod storm;
 mod support;
 mod tenancy;

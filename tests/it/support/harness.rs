@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use mandate::app::{App, AppParts};
-use mandate::base::{FixedClock, Instant, SeededEntropy};
+use mandate::base::{Clock as _, FixedClock, Instant, SeededEntropy, SystemClock};
 use mandate::db::server::Options;
 use mandate::db::{Db, Opened, PrivateServer};
 use mandate::delivery::FileTransport;
@@ -23,7 +23,7 @@ use super::client::Client;
 /// The time at which every test begins.
 pub const START: &str = "2026-11-24T08:00:00.000Z";
 /// A key for tests only.
-const PERMIT_KEY: &[u8] = include_bytes!("permit-key.pem");
+pub const PERMIT_KEY: &[u8] = include_bytes!("permit-key.pem");
 
 struct Shared {
     server: PrivateServer,
@@ -47,8 +47,22 @@ pub async fn run(test: impl AsyncFnOnce(&Harness)) {
     super::logged::collect();
     let shared = SHARED.get_or_init(shared).await;
     let database = shared.server.copy_of(&shared.world).await.unwrap();
+    run_in(shared, database, shared.access.clone(), START.parse().unwrap(), test).await;
+}
+
+/// The same in a world that is loaded for it, up to the machine's own time: for tests that start
+/// the program itself, which has no other clock.
+pub async fn run_today(test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let shared = SHARED.get_or_init(shared).await;
+    let now = SystemClock::default().now();
+    let (database, access) = loaded(&shared.server, now).await;
+    run_in(shared, database, access, now, test).await;
+}
+
+async fn run_in(shared: &Shared, database: Opened, access: Access, start: Instant, test: impl AsyncFnOnce(&Harness)) {
     let name = database.name.clone();
-    let harness = Harness::open(database, shared.access.clone(), START.parse().unwrap(), 10);
+    let harness = Harness::open(database, access, start, 10);
     test(&harness).await;
     mandate::app::deliver_due(&harness.app).await.unwrap();
     super::audit::audit(&harness).await;
@@ -63,10 +77,14 @@ async fn shared() -> Shared {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pg{programs}"));
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
     let server = PrivateServer::ensure(given.as_ref(), &dir, Options { fsync: false }).await.unwrap();
+    let (world, access) = loaded(&server, START.parse().unwrap()).await;
+    Shared { server, world: world.name, access }
+}
+
+/// A database with the demo world, settled two hours before `start`.
+async fn loaded(server: &PrivateServer, start: Instant) -> (Opened, Access) {
     let template = server.template().await.unwrap();
     let opened = server.copy_of(&template).await.unwrap();
-    let world = opened.name.clone();
-    let start: Instant = START.parse().unwrap();
     let empty = Access { password: String::new(), logins: Vec::new(), keys: Vec::new() };
     let harness = Harness::open(opened, empty, start, 4);
     let access = mandate::demo::load(&harness.app, &harness.clock, &harness.mail, "correct horse battery", start.plus(-Duration::hours(2)))
@@ -74,7 +92,7 @@ async fn shared() -> Shared {
         .unwrap();
     harness.app.db.close().await;
     let _ = std::fs::remove_dir_all(&harness.mail);
-    Shared { server, world, access }
+    (harness.database, access)
 }
 
 impl Harness {

@@ -7,7 +7,9 @@ mod client;
 mod harness;
 mod logged;
 mod samples;
+mod sql;
 
 pub use client::{Answer, Client};
-pub use harness::{Harness, START, run};
+pub use harness::{Harness, PERMIT_KEY, START, run, run_today};
 pub use samples::*;
+pub use sql::*;

@@ -1,0 +1,70 @@
+//! What the database refuses by itself, as the guard demands it: the triggers are there and enabled,
+//! their functions have a fixed search path, and global tables that hold a line per customer have
+//! forced policies.
+
+use crate::base::Result;
+use crate::db::{Db, Role};
+
+/// Every trigger that a promise rests on, by table.
+const TRIGGERS: [(&str, &[&str]); 18] = [
+    ("agreement", &["agreement_end_set_once", "agreement_set_once", "fact_under_head"]),
+    ("api_key", &["api_key_set_once"]),
+    ("authority", &["authority_set_once"]),
+    ("document_part", &["document_part_whole"]),
+    ("export", &["export_permitted_in_force", "export_redeemed_in_force", "export_set_once"]),
+    ("first_signatory", &["first_signatory_set_once"]),
+    ("instruction_confirmation", &["fact_under_head"]),
+    ("instruction_contest", &["fact_under_head"]),
+    ("instruction_revocation", &["fact_under_head"]),
+    ("instruction_version", &["fact_under_head", "instruction_version_signed"]),
+    ("invitation", &["invitation_set_once"]),
+    ("log_head", &["log_head_grows"]),
+    ("membership", &["membership_set_once"]),
+    ("message", &["message_set_once"]),
+    ("ops_person", &["ops_person_set_once"]),
+    ("platform_suspension", &["fact_under_registry", "platform_suspension_set_once"]),
+    ("session", &["session_set_once"]),
+    ("suspension", &["fact_under_head", "suspension_set_once"]),
+];
+
+/// Global tables that hold a line per customer: policies hold for them all the same.
+const BY_TENANT: [&str; 4] = ["export_directory", "external_id", "job", "log"];
+
+/// Adds every fault of the triggers, their functions, and the policies of those tables.
+pub(super) async fn check(db: &Db, faults: &mut Vec<String>) -> Result<()> {
+    triggers(db, faults).await?;
+    let pool = db.pool(Role::App).clone();
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT p.proname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+         WHERE NOT t.tgisinternal AND NOT COALESCE('search_path=public, pg_temp' = ANY (p.proconfig), false) ORDER BY 1",
+    )
+    .fetch_all(&pool)
+    .await?;
+    faults.extend(loose.into_iter().map(|name| format!("function {name} of a trigger has no fixed search path")));
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1",
+    )
+    .bind(BY_TENANT.map(str::to_owned).as_slice())
+    .fetch_all(&pool)
+    .await?;
+    faults.extend(open.into_iter().map(|table| format!("table {table} lacks forced row level security")));
+    Ok(())
+}
+
+async fn triggers(db: &Db, faults: &mut Vec<String>) -> Result<()> {
+    let (tables, names): (Vec<String>, Vec<String>) =
+        TRIGGERS.iter().flat_map(|(table, names)| names.iter().map(|name| ((*table).to_owned(), (*name).to_owned()))).unzip();
+    let missing: Vec<(String, String)> = sqlx::query_as(
+        "SELECT d.relation, d.name FROM unnest($1::text[], $2::text[]) AS d (relation, name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                           WHERE n.nspname = 'public' AND c.relname = d.relation AND t.tgname = d.name AND t.tgenabled IN ('O', 'A'))
+         ORDER BY 1, 2",
+    )
+    .bind(&tables)
+    .bind(&names)
+    .fetch_all(&db.pool(Role::App).clone())
+    .await?;
+    faults.extend(missing.into_iter().map(|(table, name)| format!("trigger {name} of {table} is missing or disabled")));
+    Ok(())
+}
