@@ -6,8 +6,10 @@ mod audit;
 mod client;
 mod harness;
 mod logged;
+mod proxy;
 mod samples;
 
 pub use client::{Answer, Client};
 pub use harness::{Harness, run};
+pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
