@@ -145,7 +145,8 @@ async fn versions(conn: &mut PgConnection) -> Result<Vec<i64>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn pending(db: &Db) -> Result<Vec<String>> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(&db.pool(Role::App)).await?;
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(&db.pool(Role::App)).await?;
     if !there {
         return Ok(vec!["this database was never migrated".to_owned()]);
     }

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::{Uuid, uuid};
 
 use super::{Db, Role};
-use crate::base::{CustomerId, Digest, EntryId, Entropy, Error, Instant, Result, TypedId};
+use crate::base::{CustomerId, Digest, Entropy, EntryId, Error, Instant, Result, TypedId};
 
 /// The name of a log: a customer's id, or a reserved one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,12 @@
 
 mod bad_input;
 mod conventions;
+mod failure_clients;
+mod failure_commit;
+mod failure_database;
+mod failure_pools;
+mod failure_shutdown;
+mod failure_sockets;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;

@@ -95,7 +95,8 @@ impl Db {
     async fn is_log_taken(&self, role: Role, log: LogId) -> Result<bool> {
         let mut tx = self.begin(role).await?;
         set_tenant(&mut tx, role, log).await?;
-        let made = sqlx::query!("INSERT INTO log (id, kind, name) VALUES ($1, 'customer', 'unknown commit')", log.0).execute(&mut *tx).await;
+        let made =
+            sqlx::query!("INSERT INTO log (id, kind, name) VALUES ($1, 'customer', 'unknown commit')", log.0).execute(&mut *tx).await;
         match made {
             Err(sqlx::Error::Database(told)) if told.is_unique_violation() => Ok(true),
             made => made.map(|_| false).map_err(Error::from),

@@ -47,6 +47,8 @@ struct Network {
     trap: Mutex<Option<Trap>>,
     /// Microseconds before an answer is passed on.
     delay: AtomicU64,
+    /// How often a BEGIN was sent on a connection that stood inside a transaction already.
+    nested: AtomicU64,
     server: Server,
 }
 
@@ -82,8 +84,13 @@ impl Proxy {
             Some(folder) => Server::Socket(PathBuf::from(folder).join(format!(".s.PGSQL.{port}"))),
             None => Server::Address(format!("{}:{port}", named("host").unwrap_or_else(|| url.host_str().unwrap().to_owned()))),
         };
-        let network =
-            Arc::new(Network { mode: watch::Sender::new(Mode::Forward), trap: Mutex::default(), delay: AtomicU64::new(0), server });
+        let network = Arc::new(Network {
+            mode: watch::Sender::new(Mode::Forward),
+            trap: Mutex::default(),
+            delay: AtomicU64::default(),
+            nested: AtomicU64::default(),
+            server,
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(accept(Arc::clone(&network), listener, port));
@@ -102,6 +109,11 @@ impl Proxy {
     }
     pub fn delay(&self, delay: Duration) {
         self.network.delay.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// How often a connection was used inside somebody else's transaction.
+    pub fn nested(&self) -> u64 {
+        self.network.nested.load(Ordering::Relaxed)
     }
 
     /// The same logins, through the proxy.
@@ -163,7 +175,7 @@ async fn relay(network: Arc<Network>, mut client: TcpStream) {
         Server::Address(address) => Box::new(TcpStream::connect(address).await.unwrap()),
     };
     client.set_nodelay(true).unwrap();
-    let (mut asked, mut told, mut lose_answer) = (vec![0; 65_536], vec![0; 65_536], None);
+    let (mut asked, mut told, mut lose_answer, mut is_inside) = (vec![0; 65_536], vec![0; 65_536], None, false);
     loop {
         tokio::select! {
             biased;
@@ -179,7 +191,11 @@ async fn relay(network: Arc<Network>, mut client: TcpStream) {
             }
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
-                let is_commit = asked[..count].windows(7).any(|bytes| bytes == b"COMMIT\0");
+                let says = |statement: &[u8]| asked[..count].windows(statement.len()).any(|bytes| bytes == statement);
+                if is_inside && says(b"BEGIN\0") {
+                    network.nested.fetch_add(1, Ordering::Relaxed);
+                }
+                let is_commit = says(b"COMMIT\0");
                 let trap = if is_commit { network.trap.lock().await.take() } else { None };
                 if trap == Some(Trap::BeforeServer) {
                     return;
@@ -191,6 +207,10 @@ async fn relay(network: Arc<Network>, mut client: TcpStream) {
             }
             read = server.read(&mut told) => {
                 let Ok(count @ 1..) = read else { return };
+                // ReadyForQuery, the end of every answer: I outside a transaction, T or E inside one.
+                if let [.., b'Z', 0, 0, 0, 5, status] = told[..count] {
+                    is_inside = status != b'I';
+                }
                 if let Some(trap) = lose_answer {
                     if trap == Trap::AfterServerThenRefuse {
                         network.mode.send_replace(Mode::Refuse);
