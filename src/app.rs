@@ -124,7 +124,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self::new(1_024, 1_024, 16)
+        Self::new(1_024, 512, 16)
     }
 }
 

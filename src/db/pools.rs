@@ -58,8 +58,9 @@ pub struct Db {
     entropy: Arc<dyn Entropy>,
 }
 
-/// How long a caller waits for a connection, and a connection that comes back for its ROLLBACK.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a caller waits for a connection, and a connection that comes back for its ROLLBACK: so
+/// that a 503 leaves within 2 s.
+const PATIENCE: Duration = Duration::from_millis(1_750);
 
 impl Db {
     /// Makes the pools; connects when first used.

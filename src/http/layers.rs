@@ -308,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn past_the_deadline_the_client_is_answered_and_the_handler_goes_on() {
         let (lines, _guard) = Lines::capture();
-        let client = client_of(Probe { deadline: Duration::from_millis(30), ..Probe::default() });
+        let client = client_of(Probe { deadline: Duration::from_millis(300), ..Probe::default() });
         let answer = client.get("/slow", &[]).await;
         assert_eq!(problem(&answer), (503, "unavailable"));
         assert_eq!((answer.headers["retry-after"].as_bytes(), client.probe.handled()), (b"1".as_slice(), 0));
@@ -316,6 +316,15 @@ mod tests {
         assert_eq!(client.probe.handled(), 1);
         assert_eq!(lines.requests().len(), 1);
         assert!(lines.text().contains("a request ended after its deadline"));
+    }
+
+    #[tokio::test]
+    async fn at_twice_the_deadline_what_still_runs_is_given_up() {
+        let client = client_of(Probe { deadline: Duration::from_millis(30), ..Probe::default() });
+        assert_eq!(problem(&client.get("/slow", &[]).await), (503, "unavailable"));
+        client.probe.tracker().close();
+        client.probe.tracker().wait().await;
+        assert_eq!(client.probe.handled(), 0);
     }
 
     async fn finish(probe: &Probe) {

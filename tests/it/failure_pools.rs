@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use mandate::app::{App, Limits};
 use mandate::db::{Lock, LogId, Role};
+use mandate::http::{Bounds, serve};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Answer, Client, Harness, KARI, export, instruction, run, with};
 
@@ -242,6 +245,38 @@ async fn past_the_places_of_the_spool_an_upload_is_503_and_a_place_comes_back() 
         release.send(()).unwrap();
         held.await.unwrap().expect(201);
         kari.raw(axum::http::Method::POST, "/api/v1/documents", &headers, pdf).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_client_leaves_stores_nothing_and_gives_its_place_back() {
+    run(async |h: &Harness| {
+        let app = App { limits: Limits::new(8, 8, 1), ..h.app.clone() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { connections: 8, headers: Duration::from_secs(5) };
+        tokio::spawn(serve(listener, mandate::app::router(app.clone()).unwrap(), bounds, CancellationToken::new()));
+        let kari = h.person(KARI).await;
+        let before = kari.get("/api/v1/documents").await.expect(200).bytes;
+        let head = format!(
+            "POST /api/v1/documents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/pdf\r\ncontent-length: 100000\r\n\r\n%PDF-1.7",
+            kari.token.as_deref().unwrap()
+        );
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        while app.limits.uploads.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(socket);
+        let began = Instant::now();
+        while app.limits.uploads.available_permits() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(2), "the place is not given back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        app.tracker.close();
+        app.tracker.wait().await;
+        assert_eq!(kari.get("/api/v1/documents").await.expect(200).bytes, before);
     })
     .await;
 }
