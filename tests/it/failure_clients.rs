@@ -80,7 +80,7 @@ async fn visit(address: SocketAddr, sent: &Sent, leaves_after: Option<Duration>)
     Some((status, answer.split_off(end + 4)))
 }
 
-/// Four kinds of requests, of two customers on two surfaces.
+/// Five kinds of requests, of two customers on two surfaces.
 struct Mix {
     kari: Client,
     mette: Client,
@@ -108,16 +108,18 @@ impl Mix {
             expected: Some(Arc::clone(&self.seen[seen])),
             writes_to: None,
         };
-        let ask = |client, body: Value, customer| Sent {
-            bytes: wire("POST", "/gate/v1/exports", client, &key, &body.to_string()),
+        let write = |client, path, body: Value, customer| Sent {
+            bytes: wire("POST", path, client, &key, &body.to_string()),
             expected: None,
             writes_to: Some(customer),
         };
-        match number % 4 {
+        let gate = "/gate/v1/exports";
+        match number % 5 {
             0 => own(&self.kari, 0),
             1 => own(&self.mette, 1),
-            2 => ask(&self.its, export(), "Nordvik"),
-            _ => ask(&self.sko, with(export(), json!({"customer": "site-2002-sko", "platform": "skoleintra"})), "Søby"),
+            2 => write(&self.kari, "/api/v1/instructions", instruction(), "Nordvik"),
+            3 => write(&self.its, gate, export(), "Nordvik"),
+            _ => write(&self.sko, gate, with(export(), json!({"customer": "site-2002-sko", "platform": "skoleintra"})), "Søby"),
         }
     }
 }
