@@ -3,7 +3,8 @@
 //! by a new one, callers are refused at once instead of one timeout each, and whoever waits is told.
 //! What still runs on the old pool runs on; its connections are closed when they come back.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -19,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long an answer may take: with the pause before it and the answer to the client after it,
 /// whoever comes in at the beginning of a silence is told of it within 2 s.
 const SILENCE: Duration = Duration::from_millis(1_500);
+/// How long an idle connection may take to answer before it is used.
+const IDLE_ANSWER: Duration = Duration::from_secs(1);
 
 /// What is known of the database, as one role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(super) struct RolePool {
     /// The pool, and how many there were before it.
     current: RwLock<(PgPool, u64)>,
     state: watch::Sender<State>,
+    /// True when a connection that had been idle did not answer.
+    silent: Arc<AtomicBool>,
 }
 
 impl Db {
@@ -81,18 +86,36 @@ impl Db {
     /// Begins a transaction; at once refused while the database is lost.
     pub(super) async fn begin(&self, role: Role) -> Result<Transaction<'static, Postgres>> {
         let at = &self.pools[role as usize];
-        if *at.state.borrow() == State::Lost {
-            return Err(lost());
+        loop {
+            if *at.state.borrow() == State::Lost {
+                return Err(lost());
+            }
+            let (pool, number) = at.current();
+            #[expect(clippy::disallowed_methods, reason = "the one place that begins a transaction")]
+            let begun = pool.begin().await;
+            if at.silent.swap(false, Ordering::Relaxed) {
+                // The idle connection that was tried did not answer, and the others are no younger.
+                at.replace(number);
+            }
+            match begun {
+                // Replaced while this one waited.
+                Err(sqlx::Error::PoolClosed) if at.current().1 != number => {}
+                begun => return Ok(begun?),
+            }
         }
-        let (pool, number) = at.current();
-        #[expect(clippy::disallowed_methods, reason = "the one place that begins a transaction")]
-        let begun = pool.begin().await;
-        if matches!(begun, Err(sqlx::Error::PoolTimedOut)) && pool.num_idle() > 0 {
-            // Not for want of a connection: the idle one that was tried did not answer, and the
-            // others are no younger.
-            at.replace(number);
+    }
+}
+
+/// True if a connection that was idle still answers. One that does not is closed, and the caller
+/// gets a new one.
+async fn is_alive(connection: &mut PgConnection, silent: &AtomicBool) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "what is cut off here is closed, and so in no doubt")]
+    match tokio::time::timeout(IDLE_ANSWER, connection.ping()).await {
+        Ok(answer) => answer.is_ok(),
+        Err(_) => {
+            silent.store(true, Ordering::Relaxed);
+            false
         }
-        Ok(begun?)
     }
 }
 
@@ -102,8 +125,14 @@ const fn lost() -> Error {
 
 impl RolePool {
     pub(super) fn new(role: Role, connect: PgConnectOptions, options: PgPoolOptions) -> Self {
+        let silent = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&silent);
+        let options = options.test_before_acquire(false).before_acquire(move |connection, _| {
+            let silent = Arc::clone(&noted);
+            Box::pin(async move { Ok(is_alive(connection, &silent).await) })
+        });
         let pool = options.clone().connect_lazy_with(connect.clone());
-        Self { role, connect, options, current: RwLock::new((pool, 0)), state: watch::Sender::new(State::Unwatched) }
+        Self { role, connect, options, current: RwLock::new((pool, 0)), state: watch::Sender::new(State::Unwatched), silent }
     }
 
     pub(super) fn current(&self) -> (PgPool, u64) {

@@ -192,7 +192,7 @@ async fn without_the_watch_who_is_in_the_middle_waits_for_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_died_while_idle_cost_one_timeout_and_not_one_each() {
+async fn connections_that_died_while_idle_cost_one_request_a_second_and_no_other_anything() {
     behind_a_proxy(false, async |_, proxy, _, callers| {
         // Some more connections than one, all idle now.
         let many = (0..6).map(|i| {
@@ -202,8 +202,9 @@ async fn connections_that_died_while_idle_cost_one_timeout_and_not_one_each() {
         assert!(futures_util::future::join_all(many).await.into_iter().all(|served| served));
         proxy.set(Mode::SwallowOld);
         let (answer, time) = timed(callers.kari.get("/api/v1/agreements")).await;
-        println!("idle connections died: 503 after {time:?}");
-        longest(&[(answer, time)]);
+        println!("idle connections died: {} after {time:?}", answer.status);
+        answer.expect(200);
+        assert!(time < BAR);
         let (answer, time) = timed(callers.kari.get("/api/v1/agreements")).await;
         println!("the next request: {time:?}");
         answer.expect(200);
