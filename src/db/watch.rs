@@ -110,13 +110,11 @@ impl Db {
 /// gets a new one.
 async fn is_alive(connection: &mut PgConnection, silent: &AtomicBool) -> bool {
     #[expect(clippy::disallowed_methods, reason = "what is cut off here is closed, and so in no doubt")]
-    match tokio::time::timeout(IDLE_ANSWER, connection.ping()).await {
-        Ok(answer) => answer.is_ok(),
-        Err(_) => {
-            silent.store(true, Ordering::Relaxed);
-            false
-        }
+    let answer = tokio::time::timeout(IDLE_ANSWER, connection.ping()).await;
+    if answer.is_err() {
+        silent.store(true, Ordering::Relaxed);
     }
+    matches!(answer, Ok(Ok(())))
 }
 
 const fn lost() -> Error {
