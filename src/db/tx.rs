@@ -1,7 +1,6 @@
 //! Transactions. A write locks the logs' heads before anything else (registry first, then heads in
 //! id order) and then reads `now`: the head is the point at which everything a customer does is in
 //! one order. A read never locks. Neither exists without a tenant.
-#![expect(clippy::disallowed_methods, reason = "the one place that begins transactions")]
 
 mod commit;
 
