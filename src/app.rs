@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub spool: PathBuf,
     /// What deliveries set in motion.
     pub effects: Effects,
+    /// How much is done at once.
+    pub limits: Limits,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
 }
@@ -79,6 +82,7 @@ impl App {
             mail: Some(mail),
             spool,
             effects: crate::identity::EFFECTS,
+            limits: Limits::default(),
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
         }
     }
@@ -93,7 +97,33 @@ impl App {
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
         let mail = FileTransport::new(&config.mail.directory);
-        Ok(Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics }))
+        let app = Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics });
+        let limits = config.limits;
+        Ok(Self { limits: Limits::new(limits.gate_requests, limits.requests, limits.uploads), ..app })
+    }
+}
+
+/// Places for what is done at once. The gate has its own, so that nobody else can take them.
+#[derive(Clone)]
+pub struct Limits {
+    gate: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    /// Uploads, each of which takes space in the spool.
+    pub uploads: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// This many requests at the gate, other requests, and uploads.
+    #[must_use]
+    pub fn new(gate: u32, others: u32, uploads: u32) -> Self {
+        let places = |count: u32| Arc::new(Semaphore::new(count as usize));
+        Self { gate: places(gate), others: places(others), uploads: places(uploads) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(1_024, 512, 16)
     }
 }
 
@@ -144,6 +174,8 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
     app.tracker.spawn(crate::export::run_sweep(app.clone(), stop.clone()));
+    let (db, stop) = (app.db.clone(), stop.clone());
+    app.tracker.spawn(async move { db.watch(&stop).await });
 }
 
 /// Every route there is.
@@ -174,11 +206,33 @@ impl Host for App {
         Ok(caller.into())
     }
     async fn ready(&self) -> Result<(), &'static str> {
-        self.db.ping().await.map_err(|_| "database")?;
+        if self.tracker.is_closed() {
+            return Err("ending");
+        }
+        self.db.answers().await.map_err(|_| "database")?;
         match crate::export::missing_permit_key(self).await {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err("permit key"),
             Err(_) => Err("database"),
+        }
+    }
+    fn admit(&self, surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
+        let places = if surface == Surface::Gate { &self.limits.gate } else { &self.limits.others };
+        let full = |_| Error::Unavailable { retry_after: 1, cause: "too many requests at once" };
+        Arc::clone(places).try_acquire_owned().map(Some).map_err(full)
+    }
+    fn lost(&self, surface: Surface) -> impl Future<Output = ()> + Send + 'static {
+        let (one, other) = match surface {
+            Surface::Institution => (Role::App, Role::App),
+            Surface::Gate | Surface::Public => (Role::Gate, Role::Gate),
+            Surface::Admin => (Role::Ops, Role::OpsRead),
+        };
+        let (one, other) = (self.db.lost(one), self.db.lost(other));
+        async move {
+            tokio::select! {
+                () = one => {}
+                () = other => {}
+            }
         }
     }
     fn metrics(&self) -> String {

@@ -43,6 +43,8 @@ pub struct Config {
     pub listen: Listen,
     /// Logins.
     pub database: Database,
+    /// Bounds.
+    pub limits: Limits,
     /// Permits.
     pub permits: Permits,
     /// Outgoing mail.
@@ -73,6 +75,23 @@ pub struct Database {
     pub connections: u32,
     #[serde(skip)]
     urls: BTreeMap<&'static str, SecretString>,
+}
+
+/// Section `limits`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: u32,
+    /// Requests at the gate at once.
+    pub gate_requests: u32,
+    /// All other requests at once.
+    pub requests: u32,
+    /// Uploads at once.
+    pub uploads: u32,
+    /// Seconds for a request's headers.
+    pub header_seconds: u32,
+    /// Seconds for running requests after a signal.
+    pub drain_seconds: u32,
 }
 
 /// Section `permits`.
@@ -179,8 +198,15 @@ impl Config {
 
     fn check(&self, faults: &mut Vec<String>) {
         let Passwords { memory_kib, iterations, parallelism } = self.passwords;
+        let limits = self.limits;
         let ranges = [
             ("database.connections", self.database.connections, 1, 1_000),
+            ("limits.connections", limits.connections, 1, 100_000),
+            ("limits.gate_requests", limits.gate_requests, 1, 100_000),
+            ("limits.requests", limits.requests, 1, 100_000),
+            ("limits.uploads", limits.uploads, 1, 1_000),
+            ("limits.header_seconds", limits.header_seconds, 1, 600),
+            ("limits.drain_seconds", limits.drain_seconds, 1, 600),
             ("passwords.memory_kib", memory_kib, 8_u32.saturating_mul(parallelism).max(8), 1 << 20),
             ("passwords.iterations", iterations, 1, 100),
             ("passwords.parallelism", parallelism, 1, 16),

@@ -84,6 +84,9 @@ pub enum Error {
         /// Why, for the log.
         cause: &'static str,
     },
+    /// 503: the request may have taken effect and may not have; the answer to it was lost.
+    #[error("outcome unknown")]
+    OutcomeUnknown,
     /// 500: a fault of ours. The source goes to the log only.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,5 +1,6 @@
-//! Serving: two listeners, one way to end. At a signal the process takes no more connections, lets
-//! what runs come to its end (25 s at most), and leaves; a second signal ends it at once.
+//! Serving: two listeners, one way to end. At a signal the process says that it is not ready, takes
+//! no more connections, lets what runs come to its end (25 s at most), and leaves with exit code 0.
+//! Work that had to be left behind, after that time or at a second signal, is exit code 1.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use crate::app::{self, App};
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::http::{self, Bounds};
 
-/// How long running work may take to end.
-const DRAIN: Duration = Duration::from_secs(25);
+/// Connections of the second listener: an operator's few.
+const HEALTH_CONNECTIONS: usize = 64;
 /// How often the counters give back what they no longer need.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -22,13 +24,14 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub(super) struct Listeners {
     main: TcpListener,
     health: TcpListener,
+    limits: Limits,
 }
 
 impl Listeners {
     /// Binds both addresses, so that one in use is found before anything else is started.
     pub(super) async fn bind(config: &Config) -> Result<Self, Failure> {
         let main = bind("listen.address", config.listen.address).await?;
-        Ok(Self { main, health: bind("listen.health_address", config.listen.health_address).await? })
+        Ok(Self { main, health: bind("listen.health_address", config.listen.health_address).await?, limits: config.limits })
     }
 
     /// The address that people open.
@@ -69,35 +72,39 @@ impl Ending {
 pub(super) async fn run(app: App, listeners: Listeners, mut ending: Ending, ready: impl FnOnce()) -> Result<(), Failure> {
     app::prepare(&app).await?;
     let stop = CancellationToken::new();
-    let router = app::router(app.clone())?.into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = stop.clone().cancelled_owned();
-    let main = tokio::spawn(axum::serve(listeners.main, router).with_graceful_shutdown(stopped).into_future());
-    let health = tokio::spawn(axum::serve(listeners.health, crate::http::health(app.clone())).into_future());
+    let Listeners { main, health, limits } = listeners;
+    let bounds = Bounds { connections: limits.connections as usize, headers: Duration::from_secs(limits.header_seconds.into()) };
+    let main = tokio::spawn(http::serve(main, app::router(app.clone())?, bounds, stop.clone()));
+    let bounds = Bounds { connections: HEALTH_CONNECTIONS, ..bounds };
+    // It answers until the end: that the process is not ready is told here.
+    let health = tokio::spawn(http::serve(health, http::health(app.clone()), bounds, CancellationToken::new()));
     app::spawn_background(&app, &stop);
     spawn_upkeep(&app, &stop);
     tracing::info!("ready");
     ready();
     ending.next().await;
     tracing::info!("ending: running work comes to its end");
+    // From here on the process is not ready.
+    app.tracker.close();
     stop.cancel();
-    let done = drain(&app, main, ending).await;
+    drain(&app, main, ending, Duration::from_secs(limits.drain_seconds.into())).await?;
     health.abort();
+    // Only after a clean end: what was left behind would be waited for here.
     app.db.close().await;
-    done
+    Ok(())
 }
 
-async fn drain(app: &App, main: JoinHandle<std::io::Result<()>>, mut ending: Ending) -> Result<(), Failure> {
+async fn drain(app: &App, main: JoinHandle<()>, mut ending: Ending, patience: Duration) -> Result<(), Failure> {
     let ended = async {
         // The listener's task ends when its connections have; the work of a client that has left
         // is still on the tracker.
         main.await.ok();
-        app.tracker.close();
         app.tracker.wait().await;
     };
     tokio::select! {
         () = ended => Ok(()),
         () = ending.next() => Err(Failure::new("ended by a second signal, with work still running")),
-        () = tokio::time::sleep(DRAIN) => Err(Failure::new(format!("work was still running {} s after the signal", DRAIN.as_secs()))),
+        () = tokio::time::sleep(patience) => Err(Failure::new(format!("work was still running {} s after the signal", patience.as_secs()))),
     }
 }
 

@@ -70,7 +70,7 @@ pub async fn check(db: &Db) -> Result<Vec<String>> {
 }
 
 async fn schema(db: &Db, faults: &mut Vec<String>) -> Result<()> {
-    let pool = db.pool(Role::App);
+    let pool = &db.pool(Role::App);
     let global: Vec<String> = GLOBAL.iter().map(|t| (*t).to_owned()).collect();
     let tables: Vec<(String, bool, bool, bool)> = sqlx::query_as(
         "SELECT c.relname::text, c.relrowsecurity, c.relforcerowsecurity,
@@ -160,13 +160,13 @@ async fn login(db: &Db, role: Role, faults: &mut Vec<String>) -> Result<()> {
          FROM pg_roles r WHERE r.rolname = current_user",
     )
     .bind(role.name())
-    .fetch_one(db.pool(role))
+    .fetch_one(&db.pool(role))
     .await?;
     let others: Vec<(String,)> = sqlx::query_as(
         "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'mandate\\_%' AND rolname <> $1 AND rolname <> current_user AND pg_has_role(current_user, oid, 'MEMBER')",
     )
     .bind(role.name())
-    .fetch_all(db.pool(role))
+    .fetch_all(&db.pool(role))
     .await?;
     let expected = role.name();
     if !member {

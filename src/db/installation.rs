@@ -28,7 +28,7 @@ impl Db {
     /// # Errors
     /// When it does not answer, or was never migrated.
     pub async fn installation(&self) -> Result<Installation> {
-        read(self.pool(Role::App)).await
+        read(&self.pool(Role::App)).await
     }
 }
 

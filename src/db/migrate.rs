@@ -145,12 +145,13 @@ async fn versions(conn: &mut PgConnection) -> Result<Vec<i64>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn pending(db: &Db) -> Result<Vec<String>> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(db.pool(Role::App)).await?;
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(&db.pool(Role::App)).await?;
     if !there {
         return Ok(vec!["this database was never migrated".to_owned()]);
     }
     let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(db.pool(Role::App)).await?;
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(&db.pool(Role::App)).await?;
     let known = |version: i64| MIGRATOR.iter().find(|m| m.version == version);
     let mut differences: Vec<String> = MIGRATOR
         .iter()

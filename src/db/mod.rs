@@ -11,6 +11,7 @@ mod pools;
 mod private;
 pub mod server;
 mod tx;
+mod watch;
 
 pub use errors::{conflict_on, ensure_one};
 pub use guard::check as guard;

@@ -1,13 +1,15 @@
 //! One pool per runtime role. None is the owner; each connection has short timeouts, so that a
-//! stopped process cannot hold a log's head or the registry.
+//! stopped process cannot hold a log's head or the registry. What a connection brings back is
+//! rolled back. Which pool a role has at the moment is `watch`'s.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use super::watch::RolePool;
 use crate::base::{Clock, Entropy, Error, Result};
 
 /// The roles the service connects as (house rules: tenancy).
@@ -51,10 +53,14 @@ pub struct RoleUrls {
 /// The database as the service sees it: pools, and the clock and entropy that transactions use.
 #[derive(Clone)]
 pub struct Db {
-    pools: [PgPool; 5],
+    pub(super) pools: Arc<[RolePool; 5]>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
+
+/// How long a caller waits for a connection, and a connection that comes back for its ROLLBACK: so
+/// that a 503 leaves within 2 s.
+const PATIENCE: Duration = Duration::from_millis(1_750);
 
 impl Db {
     /// Makes the pools; connects when first used.
@@ -62,40 +68,25 @@ impl Db {
     /// # Errors
     /// When a URL cannot be read.
     pub fn new(urls: &RoleUrls, connections: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        Self::of(urls, &pool_options(connections).after_release(|connection, _| Box::pin(rolled_back(connection))), clock, entropy)
+    }
+
+    /// The same without the ROLLBACK of what comes back: the control of the test that shows what it is for.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[doc(hidden)]
+    pub fn without_rollback(urls: &RoleUrls, connections: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        Self::of(urls, &pool_options(connections), clock, entropy)
+    }
+
+    fn of(urls: &RoleUrls, options: &PgPoolOptions, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let mut pools = Vec::with_capacity(5);
-        for url in &urls.urls {
-            let options = PgConnectOptions::from_str(url.expose_secret())
-                .map_err(|_| Error::internal("a database URL cannot be read"))?
-                .application_name("mandate")
-                .options([
-                    ("statement_timeout", "5s"),
-                    ("lock_timeout", "2s"),
-                    ("idle_in_transaction_session_timeout", "2s"),
-                    ("tcp_keepalives_idle", "5"),
-                    ("tcp_keepalives_interval", "1"),
-                    ("tcp_keepalives_count", "3"),
-                    ("TimeZone", "UTC"),
-                    // Else every ROLLBACK outside a transaction is a notice.
-                    ("client_min_messages", "error"),
-                ]);
-            pools.push(
-                PgPoolOptions::new()
-                    .max_connections(connections)
-                    .acquire_timeout(Duration::from_secs(2))
-                    .idle_timeout(Duration::from_secs(60))
-                    .after_release(|connection, _| {
-                        Box::pin(async move {
-                            // A `begin()` cancelled at the wrong moment hands back a connection
-                            // inside an open transaction; the next user would run in it.
-                            sqlx::raw_sql("ROLLBACK").execute(connection).await?;
-                            Ok(true)
-                        })
-                    })
-                    .connect_lazy_with(options),
-            );
+        for (role, url) in Role::ALL.into_iter().zip(&urls.urls) {
+            pools.push(RolePool::new(role, connect_options(url)?, options.clone()));
         }
-        let pools = pools.try_into().map_err(|_| Error::internal("five pools"))?;
-        Ok(Self { pools, clock, entropy })
+        let pools: [RolePool; 5] = pools.try_into().map_err(|_| Error::internal("five pools"))?;
+        Ok(Self { pools: Arc::new(pools), clock, entropy })
     }
 
     /// The same pools with another clock: for the loader of the demo world, at the world's own dates.
@@ -103,8 +94,8 @@ impl Db {
     pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self.clone() }
     }
-    pub(super) fn pool(&self, role: Role) -> &PgPool {
-        &self.pools[role as usize]
+    pub(super) fn pool(&self, role: Role) -> PgPool {
+        self.pools[role as usize].current().0
     }
     /// The clock of this process.
     #[must_use]
@@ -116,20 +107,40 @@ impl Db {
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.entropy
     }
-    /// Asks every role's pool for an answer.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when one does not answer.
-    pub async fn ping(&self) -> Result<()> {
-        for pool in &self.pools {
-            sqlx::query("SELECT 1").execute(pool).await?;
-        }
-        Ok(())
-    }
     /// Closes all pools after their running statements.
     pub async fn close(&self) {
-        for pool in &self.pools {
-            pool.close().await;
+        for pool in self.pools.iter() {
+            pool.current().0.close().await;
         }
     }
+}
+
+fn connect_options(url: &SecretString) -> Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|_| Error::internal("a database URL cannot be read"))?
+        .application_name("mandate")
+        .options([
+            ("statement_timeout", "5s"),
+            ("lock_timeout", "2s"),
+            ("idle_in_transaction_session_timeout", "2s"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "1"),
+            ("tcp_keepalives_count", "3"),
+            ("TimeZone", "UTC"),
+            // Else every ROLLBACK outside a transaction is a notice.
+            ("client_min_messages", "error"),
+        ]))
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60))
+}
+
+/// A `begin()` cancelled at the wrong moment (sqlx 0.9.0) hands back a connection inside an open
+/// transaction; the next user would run in it. One that does not answer is closed: its socket is
+/// dead, and would keep its place in the pool for ever.
+async fn rolled_back(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    #[expect(clippy::disallowed_methods, reason = "what is cut off here is closed, and so in no doubt")]
+    let answer = tokio::time::timeout(PATIENCE, sqlx::raw_sql("ROLLBACK").execute(connection)).await;
+    answer.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|_| true)
 }

@@ -1,7 +1,8 @@
 //! Transactions. A write locks the logs' heads before anything else (registry first, then heads in
 //! id order) and then reads `now`: the head is the point at which everything a customer does is in
 //! one order. A read never locks. Neither exists without a tenant.
-#![expect(clippy::disallowed_methods, reason = "the one place that begins transactions")]
+
+mod commit;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::{Uuid, uuid};
 
 use super::{Db, Role};
-use crate::base::{CustomerId, Digest, Entropy, Error, Instant, Result, TypedId};
+use crate::base::{CustomerId, Digest, Entropy, EntryId, Error, Instant, Result, TypedId};
 
 /// The name of a log: a customer's id, or a reserved one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +81,8 @@ pub struct WriteTx {
     home: LogId,
     now: Instant,
     heads: BTreeMap<LogId, Head>,
+    /// Its first entry: there if all of it is.
+    written: Option<(LogId, EntryId)>,
     db: Db,
 }
 
@@ -110,7 +113,7 @@ impl Db {
     /// granted in time or a clock is off.
     pub async fn write(&self, role: Role, name: &'static str, lock: Lock, home: LogId, others: &[LogId]) -> Result<WriteTx> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.pool(role).begin().await?;
+        let mut tx = self.begin(role).await?;
         if lock != Lock::Heads {
             sqlx::query("SET LOCAL lock_timeout = '500ms'").execute(&mut *tx).await?;
             let sql = match lock {
@@ -130,7 +133,7 @@ impl Db {
     /// As [`Self::write`].
     pub async fn write_new_log(&self, role: Role, name: &'static str, log: LogId, text_name: &str) -> Result<WriteTx> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.pool(role).begin().await?;
+        let mut tx = self.begin(role).await?;
         set_tenant(&mut tx, role, log).await?;
         insert_log(&mut tx, log, "customer", text_name).await?;
         self.locked(tx, role, log, &[]).await
@@ -155,7 +158,7 @@ impl Db {
         }
         set_tenant(&mut tx, role, home).await?;
         let now = now.ok_or_else(|| Error::internal("a write has a head"))?;
-        Ok(WriteTx { tx, role, home, now, heads, db: self.clone() })
+        Ok(WriteTx { tx, role, home, now, heads, written: None, db: self.clone() })
     }
 
     /// Begins a read as one tenant.
@@ -164,7 +167,7 @@ impl Db {
     /// [`Error::Unavailable`] when no connection is free.
     pub async fn read(&self, role: Role, name: &'static str, home: LogId) -> Result<ReadTx> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.pool(role).begin().await?;
+        let mut tx = self.begin(role).await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
         set_tenant(&mut tx, role, home).await?;
         Ok(ReadTx { tx, now: self.clock().now() })
@@ -177,7 +180,7 @@ impl Db {
     /// [`Error::Unavailable`] when no connection is free.
     pub async fn housekeeping(&self, role: Role, name: &'static str, home: LogId) -> Result<Housekeeping> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.pool(role).begin().await?;
+        let mut tx = self.begin(role).await?;
         set_tenant(&mut tx, role, home).await?;
         let offset = sqlx::query_scalar!("SELECT clock_offset_millis FROM installation").fetch_one(&mut *tx).await?;
         self.clock().set_offset_millis(offset);
@@ -321,30 +324,9 @@ impl WriteTx {
     pub fn has_entries(&self) -> bool {
         self.heads.values().any(|head| head.changed)
     }
-    /// Commits. Only `evidence::finish` calls this, after the entries.
-    ///
-    /// # Errors
-    /// When the commit fails or its outcome is unknown.
-    pub(crate) async fn commit_with_entries(mut self) -> Result<()> {
-        for (id, head) in std::mem::take(&mut self.heads) {
-            if !head.changed {
-                continue;
-            }
-            self.act_for(id).await?;
-            let edge: Vec<u8> = head.edge.iter().flat_map(|d| d.0).collect();
-            let size = i64::try_from(head.size).map_err(Error::internal)?;
-            let done = sqlx::query!(
-                "UPDATE log_head SET size = $2, edge = $3, last_at = $4 WHERE customer_id = $1",
-                id.0,
-                size,
-                edge,
-                head.last_at as Instant
-            )
-            .execute(&mut *self.tx)
-            .await?;
-            super::ensure_one(&done)?;
-        }
-        Ok(self.tx.commit().await?)
+    /// Remembers an entry of this transaction, so that a commit without an answer can be looked up.
+    pub(crate) fn note_entry(&mut self, log: LogId, entry: EntryId) {
+        self.written.get_or_insert((log, entry));
     }
 }
 

@@ -18,6 +18,8 @@ use crate::evidence::NewEntry;
 
 /// Jobs that are leased at once: few, so that the lease outlasts sending them.
 const BATCH: i64 = 20;
+/// How long one round may take: half a lease.
+const ROUND: Duration = Duration::from_secs(30);
 
 /// A delivery that was proven just now, at the transaction's `now`.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +64,11 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 /// Sends what is due, each second, until told to stop.
 pub async fn run(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = deliver_due(&app).await {
-            tracing::warn!(cause = %error, "the outbox could not be read");
+        #[expect(clippy::disallowed_methods, reason = "a dead socket must not end all deliveries; its connection is rolled back or closed")]
+        match tokio::time::timeout(ROUND, deliver_due(&app)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(cause = %error, "the outbox could not be read"),
+            Err(_) => tracing::warn!("a round of deliveries was given up"),
         }
         // Only the pause is cut short, never the work before it.
         tokio::select! {

@@ -48,7 +48,7 @@ async fn receive(app: &App, headers: &HeaderMap, upload: Upload) -> Result<(Spoo
     };
     let claimed = claimed.ok_or(Error::UnsupportedMediaType(MediaType::UPLOADED))?;
     let declared = declared_digest(headers)?;
-    let spooled = Spooled::receive(upload, app.db.entropy()).await?;
+    let spooled = Spooled::receive(app, upload).await?;
     let faults = faults(claimed, spooled.found, spooled.length, &spooled.sha256, declared.as_deref());
     if faults.is_empty() { Ok((spooled, claimed)) } else { Err(Error::Invalid(faults)) }
 }

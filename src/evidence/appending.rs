@@ -127,6 +127,7 @@ pub fn commit_subjects(nonce: &[u8; 32], subjects: &Value) -> Digest {
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database did not take them; the effect is then not stored either.
+/// [`Error::OutcomeUnknown`] when it cannot be said whether it did.
 pub async fn commit(mut tx: WriteTx, entries: Vec<NewEntry>) -> Result<Vec<Receipt>> {
     let mut receipts = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -165,6 +166,7 @@ pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
     if entry.log != tx.home() {
         tx.act_for(entry.log).await?;
     }
+    tx.note_entry(entry.log, row.id);
     let head = tx.head(entry.log)?;
     let (epoch, index) = (head.epoch, head.size);
     head::push(&mut head.edge, head.size, row.leaf_hash);

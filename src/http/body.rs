@@ -2,6 +2,8 @@
 //! values with every fault at once. Out: 200, or 201 with the place of what was created.
 //! What is larger than JSON (documents) is an [`super::Upload`].
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,6 +14,9 @@ use crate::base::{Decode, Error, Faults, Pointer, Result, parse_strict};
 
 /// The most bytes a JSON body may have.
 pub const JSON_LIMIT: usize = 1024 * 1024;
+
+/// How long a JSON body may take to arrive.
+const JSON_TIME: Duration = Duration::from_secs(10);
 
 /// A JSON body: read strictly as an argument, written as an answer (200).
 #[derive(Debug, Clone)]
@@ -24,12 +29,19 @@ impl<S: Send + Sync, T: Decode> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(Error::UnsupportedMediaType("application/json"));
         }
-        let bytes = Upload::of(request, JSON_LIMIT).read_all().await?;
+        let bytes = received(request, JSON_TIME).await?;
         let value = parse_strict(&bytes).map_err(Error::Malformed)?;
         let mut faults = Faults::default();
         let read = T::decode(&value, &Pointer::default(), &mut faults);
         faults.finish(read).map(Self)
     }
+}
+
+/// All bytes of a body that comes in time: who is slow would keep a request's place.
+async fn received(request: Request, patience: Duration) -> Result<Vec<u8>> {
+    #[expect(clippy::disallowed_methods, reason = "on the client's bytes; no database is asked meanwhile")]
+    let read = tokio::time::timeout(patience, Upload::of(request, JSON_LIMIT).read_all()).await;
+    read.map_err(|_| Error::Malformed("The body did not arrive in time."))?
 }
 
 /// `application/json`, alone or with UTF-8 as its charset.
@@ -128,6 +140,14 @@ mod tests {
         assert!(read(&["application/json"], padded(JSON_LIMIT)).await.is_ok());
         let error = read(&["application/json"], padded(JSON_LIMIT + 1)).await.unwrap_err();
         assert!(matches!(error, Error::TooLarge(1_048_576)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_in_time_is_refused() {
+        let slow = || Body::from_stream(futures_util::stream::pending::<std::io::Result<Vec<u8>>>());
+        let late = received(Request::new(slow()), Duration::from_millis(20)).await;
+        assert!(matches!(late, Err(Error::Malformed("The body did not arrive in time."))));
+        assert!(received(Request::new(Body::from("{}")), Duration::from_secs(1)).await.is_ok());
     }
 
     #[test]

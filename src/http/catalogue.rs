@@ -59,6 +59,8 @@ problems! {
         "A fault of the service. It is in the service's log under request_id; quote it when reporting. Whether a change took effect is unknown: send it again with the same idempotency key. At the gate, no answer means that nothing may leave.";
     UNAVAILABLE, 503, "unavailable", "Unavailable for the moment",
         "The service cannot answer now. Wait for the seconds in Retry-After and send the request again with the same idempotency key. At the gate, no answer means that nothing may leave.";
+    OUTCOME_UNKNOWN, 503, "outcome-unknown", "Whether it took effect is not known",
+        "The request may have taken effect and may not have: the database, or the time to wait for it, was lost before its answer. Wait for the seconds in Retry-After and send the request again with the same idempotency key; it takes effect once. Without a key, read the resource first. At the gate, no answer means that nothing may leave.";
 }
 
 /// The entry of an error.
@@ -82,6 +84,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::TooMany(_) => &TOO_MANY,
         Error::Internal(_) => &INTERNAL,
         Error::Unavailable { .. } => &UNAVAILABLE,
+        Error::OutcomeUnknown => &OUTCOME_UNKNOWN,
     }
 }
 

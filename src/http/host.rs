@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::extract::Request;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
 use super::{Identified, Surface};
@@ -36,6 +37,20 @@ pub trait Host: Clone + Send + Sync + 'static {
 
     /// Randomness for request ids.
     fn entropy(&self) -> &dyn Entropy;
+
+    /// Lets a request in, or refuses it because too many are being answered: the place is kept
+    /// until the request's task has ended.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::Unavailable`] when there is no place.
+    fn admit(&self, _surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
+        Ok(None)
+    }
+
+    /// Ends when what answers this surface falls silent after this call.
+    fn lost(&self, _surface: Surface) -> impl Future<Output = ()> + Send + 'static {
+        std::future::pending()
+    }
 
     /// How long a client waits for an answer.
     fn deadline(&self) -> Duration {

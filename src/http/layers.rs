@@ -25,22 +25,36 @@ use crate::base::{Entropy, Error};
 const NO_CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Answers one request: on a task of its own, within the deadline, with everything around it.
+///
+/// The task has twice the time that its client has. What still runs then waits on a dead socket or an
+/// endless body, and nobody waits for it; its connection is rolled back or closed (`db::pools`).
 pub(super) async fn envelope<S: Host>(State(host): State<S>, mut request: Request, next: Next) -> Response {
     let seen = Arc::new(Seen::of(&request, host.entropy()));
     request.extensions_mut().insert(RequestId(Arc::clone(&seen.request_id)));
     let span = tracing::info_span!("request", request_id = %seen.request_id);
     let inner = Arc::clone(&seen);
+    let place = match host.admit(seen.surface()) {
+        Ok(place) => place,
+        Err(error) => return seen.finish(error.into_response()),
+    };
+    let lost = host.lost(seen.surface());
     let work = async move {
+        let _place = place;
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         inner.finish(answer.unwrap_or_else(|_| Error::internal("a handler panicked").into_response()))
     };
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for it any more: the client was answered long before")]
+    let work = tokio::time::timeout(2 * host.deadline(), work);
     let task = host.tracker().spawn(work.instrument(span));
-    #[expect(clippy::disallowed_methods, reason = "on the task's handle: the task itself is not cut off")]
-    let waited = tokio::time::timeout(host.deadline(), task).await;
-    match waited {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => seen.finish(Error::internal("the task of a request was ended").into_response()),
-        Err(_) => seen.finish(Error::Unavailable { retry_after: 5, cause: "deadline passed" }.into_response()),
+    tokio::select! {
+        biased;
+        ended = task => match ended {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => seen.finish(seen.unanswered("twice the deadline passed")),
+            Err(_) => seen.finish(Error::internal("the task of a request was ended").into_response()),
+        },
+        () = lost => seen.finish(seen.unanswered("the database fell silent")),
+        () = tokio::time::sleep(host.deadline()) => seen.finish(seen.unanswered("deadline passed")),
     }
 }
 
@@ -66,10 +80,26 @@ impl Seen {
         }
     }
 
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("unmatched", MatchedPath::as_str)
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::of(self.route())
+    }
+
+    /// The answer to a request whose task goes on: what only reads can be said to have failed.
+    fn unanswered(&self, cause: &'static str) -> Response {
+        let error = match self.method {
+            "GET" | "HEAD" | "OPTIONS" => Error::Unavailable { retry_after: 1, cause },
+            _ => Error::OutcomeUnknown,
+        };
+        error.into_response()
+    }
+
     /// Completes an answer: problem body, headers, metrics, and the request's one log line.
     fn finish(&self, answer: Response) -> Response {
-        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        let surface = Surface::of(route);
+        let (route, surface) = (self.route(), self.surface());
         let (mut answer, cause) = render(answer, &self.request_id);
         self.set_headers(answer.headers_mut(), surface);
         self.tell(route, surface, answer.status(), cause);
@@ -278,14 +308,23 @@ mod tests {
     #[tokio::test]
     async fn past_the_deadline_the_client_is_answered_and_the_handler_goes_on() {
         let (lines, _guard) = Lines::capture();
-        let client = client_of(Probe { deadline: Duration::from_millis(30), ..Probe::default() });
+        let client = client_of(Probe { deadline: Duration::from_millis(300), ..Probe::default() });
         let answer = client.get("/slow", &[]).await;
         assert_eq!(problem(&answer), (503, "unavailable"));
-        assert_eq!((answer.headers["retry-after"].as_bytes(), client.probe.handled()), (b"5".as_slice(), 0));
+        assert_eq!((answer.headers["retry-after"].as_bytes(), client.probe.handled()), (b"1".as_slice(), 0));
         finish(&client.probe).await;
         assert_eq!(client.probe.handled(), 1);
         assert_eq!(lines.requests().len(), 1);
         assert!(lines.text().contains("a request ended after its deadline"));
+    }
+
+    #[tokio::test]
+    async fn at_twice_the_deadline_what_still_runs_is_given_up() {
+        let client = client_of(Probe { deadline: Duration::from_millis(30), ..Probe::default() });
+        assert_eq!(problem(&client.get("/slow", &[]).await), (503, "unavailable"));
+        client.probe.tracker().close();
+        client.probe.tracker().wait().await;
+        assert_eq!(client.probe.handled(), 0);
     }
 
     async fn finish(probe: &Probe) {

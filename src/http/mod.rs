@@ -17,6 +17,7 @@ mod openapi;
 mod problem;
 mod query;
 mod route;
+mod serving;
 #[cfg(test)]
 mod testing;
 mod upload;
@@ -31,5 +32,6 @@ pub use naming::{REQUEST_ID, RequestId};
 pub use openapi::openapi;
 pub use problem::ProblemBody;
 pub use query::{PathId, Query};
-pub use route::{Route, check, router, routes};
+pub use route::{Route, check, router, router_without_envelope, routes};
+pub use serving::{Bounds, serve};
 pub use upload::Upload;

@@ -96,6 +96,7 @@ fn detail(error: &Error) -> String {
         Error::MethodNotAllowed => "The Allow header lists the methods of this address.",
         Error::PreconditionFailed => "The resource has changed since it was read.",
         Error::PreconditionRequired => "Send the entity tag of the copy seen as If-Match.",
+        Error::OutcomeUnknown => "Send the request again with the same idempotency key, after the seconds in Retry-After.",
         Error::TooMany(_) | Error::Unavailable { .. } => "Try again after the seconds in Retry-After.",
         Error::Internal(_) => "The service has a fault; quote the request id when reporting it.",
     };
@@ -168,11 +169,15 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::TooMany(seconds) | Error::Unavailable { retry_after: seconds, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
+        Error::OutcomeUnknown => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(1));
+        }
         _ => {}
     }
     let cause = match &*error {
         Error::Forbidden(cause) | Error::Unavailable { cause, .. } => Some(Cause::Word(cause)),
         Error::Conflict { code, .. } => Some(Cause::Word(code)),
+        Error::OutcomeUnknown => Some(Cause::Word("outcome unknown")),
         Error::Internal(_) => Some(Cause::Fault(error)),
         _ => None,
     };

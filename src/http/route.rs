@@ -171,6 +171,16 @@ pub fn check<S: Host>(table: &[Route<S>]) -> Result<()> {
 /// # Errors
 /// When the table does not pass [`check`].
 pub fn router<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
+    let bare = router_without_envelope(host.clone(), table)?;
+    Ok(bare.layer(from_fn_with_state(host, layers::envelope::<S>)))
+}
+
+/// The same without the envelope: the control of the test that shows what it is for.
+///
+/// # Errors
+/// As [`router`].
+#[doc(hidden)]
+pub fn router_without_envelope<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
     check(&table)?;
     let document = Document::of(&super::openapi(&table))?;
     let mut router = axum::Router::new();
@@ -179,7 +189,7 @@ pub fn router<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
         let handler = route.handler.route_layer(from_fn_with_state(guard, guard::pass::<S>));
         router = router.route(&route.path, handler);
     }
-    Ok(router.layer(Extension(document)).layer(from_fn_with_state(host.clone(), layers::envelope::<S>)).with_state(host))
+    Ok(router.layer(Extension(document)).with_state(host))
 }
 
 #[cfg(test)]

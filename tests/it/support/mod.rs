@@ -6,10 +6,12 @@ mod audit;
 mod client;
 mod harness;
 mod logged;
+mod proxy;
 mod samples;
 mod sql;
 
 pub use client::{Answer, Client};
 pub use harness::{Harness, PERMIT_KEY, START, run, run_today};
+pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
 pub use sql::*;
