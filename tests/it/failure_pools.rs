@@ -1,6 +1,7 @@
 //! The gate and the rest have connections and places of their own, every connection has its timeouts,
 //! and a lock that somebody keeps is answered 503 within its timeout. Negative control of each: the
-//! same request is served once what is held has been given back.
+//! same request is served once what is held has been given back; and without the places of requests
+//! and uploads, their tests were seen to fail.
 
 use std::time::{Duration, Instant};
 
@@ -265,7 +266,9 @@ async fn an_upload_whose_client_leaves_stores_nothing_and_gives_its_place_back()
         );
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         socket.write_all(head.as_bytes()).await.unwrap();
+        let began = Instant::now();
         while app.limits.uploads.available_permits() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(5), "the upload takes no place");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(socket);
