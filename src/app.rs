@@ -11,13 +11,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarm::Activity;
 use crate::base::{ApiKeyId, Code, Entropy, Error, Result, to_value};
-use crate::config::Config;
+use crate::config::{Alarms, Config};
+use crate::customer::Attempts;
 use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
 use crate::evidence::{Actor, Event, NewEntry, commit};
 use crate::export::PermitSigner;
-use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
+use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams};
 
 /// The running program, as handlers receive it.
@@ -43,6 +45,10 @@ pub struct App {
     pub effects: Effects,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
+    /// What this process has seen at the gate and not yet written down.
+    pub activity: Arc<Activity>,
+    /// How often ops persons were refused at customers.
+    pub attempts: Arc<Attempts>,
 }
 
 /// What a program is made of.
@@ -59,6 +65,8 @@ pub struct AppParts {
     pub spool: PathBuf,
     /// What the process has counted, if somebody asks.
     pub metrics: Option<PrometheusHandle>,
+    /// What is normal at the gate.
+    pub alarms: Alarms,
 }
 
 /// How many requests for customers that do not exist a key may make in a second.
@@ -68,7 +76,7 @@ impl App {
     /// A program of these parts.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { db, permits, passwords, mail, spool, metrics } = parts;
+        let AppParts { db, permits, passwords, mail, spool, metrics, alarms } = parts;
         Self {
             db,
             tracker: TaskTracker::new(),
@@ -80,6 +88,8 @@ impl App {
             spool,
             effects: crate::identity::EFFECTS,
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
+            activity: Arc::new(Activity::new(alarms)),
+            attempts: Arc::default(),
         }
     }
 
@@ -94,7 +104,8 @@ impl App {
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
         let mail = FileTransport::new(&config.mail.directory);
-        Ok(Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics }))
+        let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
+        Ok(Self::new(AppParts { db, permits, passwords, mail, spool, metrics, alarms }))
     }
 }
 
@@ -146,6 +157,7 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 /// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::alarm::run(app.clone(), stop.clone()));
 }
 
 /// Every route there is.
@@ -159,6 +171,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::agreement::routes());
     table.extend(crate::instruction::routes());
     table.extend(crate::export::routes());
+    table.extend(crate::alarm::routes());
     table
 }
 
@@ -174,6 +187,12 @@ impl Host for App {
     async fn authenticate(&self, surface: Surface, token: &str, client: ClientAddress) -> Result<Identified> {
         let caller = crate::identity::authenticate(self, token, surface, client).await?;
         Ok(caller.into())
+    }
+    fn may_attempt(&self, attempt: &Attempt) -> Result<()> {
+        crate::customer::may_attempt(self, attempt)
+    }
+    async fn refused(&self, attempt: &Attempt, status: u16) {
+        crate::customer::refused(self, attempt, status).await;
     }
     async fn ready(&self) -> Result<(), &'static str> {
         self.db.ping().await.map_err(|_| "database")

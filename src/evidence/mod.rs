@@ -19,4 +19,4 @@ pub use event::*;
 pub use facts::*;
 pub use log::{LogView, log_by_id, logs};
 pub use registry_facts::{Channel, Membership, RegistryFacts, apply_registry};
-pub use store::{StoredEntry, answered, entries, head_of};
+pub use store::{StoredEntry, answered, entries, head_of, page_of_entries};

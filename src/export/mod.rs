@@ -13,6 +13,7 @@ mod permit;
 mod replay;
 mod restriction;
 mod store;
+mod touch;
 
 pub use advice::advice;
 pub use api::routes;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
 )]
 
+mod alarms;
 mod bad_input;
 mod conventions;
 mod gate_reasons;
@@ -15,5 +16,8 @@ mod gate_redemption;
 mod histories;
 mod identity;
 mod routes;
+mod shadow_report;
+mod stolen_ops;
+mod stops;
 mod support;
 mod tenancy;

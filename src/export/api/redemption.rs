@@ -13,7 +13,7 @@ use crate::db::{LogId, Role};
 use crate::evidence::ReasonCode;
 use crate::export::gate::{self, Ask, Asked};
 use crate::export::permit::PermitClaims;
-use crate::export::store;
+use crate::export::{store, touch};
 use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -73,6 +73,7 @@ pub(super) async fn redeem_permit(
     let presented = app.permits.read(&body.permit.0).filter(|claims| claims.jti == export);
     let Some(customer) = customer(&app, &caller, export, presented.as_ref()).await? else {
         let request = json!({"export": export});
+        touch::nobody(&app, &caller, &export.to_string(), None);
         return refuse_unknown(&app, &caller, request, "redemptions", Some(hashes), ReasonCode::PermitAltered).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(crate::base::Error::internal)?;

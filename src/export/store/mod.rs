@@ -3,6 +3,7 @@
 //! level security (equality on uuid and text, comparison of timestamps).
 
 pub(super) mod read;
+pub(super) mod shadow;
 
 use std::collections::BTreeMap;
 
