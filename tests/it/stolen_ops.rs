@@ -283,11 +283,34 @@ async fn refused_attempts_cannot_flood_a_customers_log() {
         reader.post(&spelt, &json!({"ground": "x"})).await.expect(403);
         let refused = kari.get("/api/v1/evidence/entries?type=ops.attempt_refused&limit=100").await.expect(200);
         assert_eq!(refused.json()["data"].as_array().unwrap().len(), 61);
-        // A log that is no customer's takes no attempt, and says nothing.
-        let processor = path.replace(&customer, "cus_00000000000070008000000000000002");
-        let size = log(h, LogId::PROCESSOR).await.len();
-        reader.post(&processor, &json!({"ground": "x"})).await.expect(403);
-        assert_eq!(log(h, LogId::PROCESSOR).await.len(), size);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_no_customers_is_nobody_to_ops() {
+    run(async |h: &Harness| {
+        let (kari, nordvik) = (h.person(KARI).await, h.customer("Nordvik"));
+        let loot = loot(h, &kari, &nordvik).await;
+        let parameters = kari.get("/api/v1/agreements").await.expect(200).json()["data"][0]["parameters"].clone();
+        let callers = [h.person(ADMIN).await, h.person(PRIVACY).await, h.person(SECURITY).await];
+        let reserved =
+            [("cus_00000000000070008000000000000001", LogId::REGISTRY), ("cus_00000000000070008000000000000002", LogId::PROCESSOR)];
+        let mut absent = 0;
+        for (id, reserved) in reserved {
+            let size = log(h, reserved).await.len();
+            for route in mandate::app::table().iter().filter(|r| r.method != Method::GET && r.path.contains("{customer_id}")) {
+                for path in paths(route, id, &loot) {
+                    for caller in &callers {
+                        let status = call(caller, route, &path, &body(route, &loot, &parameters)).await.status.as_u16();
+                        assert!([403, 404, 422].contains(&status), "{} {path}: {status}", route.method);
+                        absent += usize::from(status == 404);
+                    }
+                }
+            }
+            assert_eq!(log(h, reserved).await.len(), size, "{id}");
+        }
+        assert!(absent > 20, "{absent} calls reached the tenant");
     })
     .await;
 }
