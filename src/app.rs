@@ -12,13 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::{ApiKeyId, Code, Entropy, Result};
-use crate::config::Config;
+use crate::alarm::Activity;
+use crate::base::{ApiKeyId, Code, Entropy, Error, Result};
+use crate::config::{Alarms, Config};
+use crate::customer::Attempts;
 use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
 use crate::evidence::commit;
 use crate::export::{KeyFiles, PermitSigner};
-use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
+use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams};
 
 /// The running program, as handlers receive it.
@@ -46,6 +48,10 @@ pub struct App {
     pub limits: Limits,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
+    /// What this process has seen at the gate and not yet written down.
+    pub activity: Arc<Activity>,
+    /// How often ops persons were refused at customers.
+    pub attempts: Arc<Attempts>,
 }
 
 /// What a program is made of.
@@ -62,6 +68,8 @@ pub struct AppParts {
     pub spool: PathBuf,
     /// What the process has counted, if somebody asks.
     pub metrics: Option<PrometheusHandle>,
+    /// What is normal at the gate.
+    pub alarms: Alarms,
 }
 
 /// How many requests for customers that do not exist a key may make in a second.
@@ -71,7 +79,7 @@ impl App {
     /// A program of these parts.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { db, permits, passwords, mail, spool, metrics } = parts;
+        let AppParts { db, permits, passwords, mail, spool, metrics, alarms } = parts;
         Self {
             db,
             tracker: TaskTracker::new(),
@@ -84,6 +92,8 @@ impl App {
             effects: crate::identity::EFFECTS,
             limits: Limits::default(),
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
+            activity: Arc::new(Activity::new(alarms)),
+            attempts: Arc::default(),
         }
     }
 
@@ -97,7 +107,8 @@ impl App {
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
         let mail = FileTransport::new(&config.mail.directory);
-        let app = Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics });
+        let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
+        let app = Self::new(AppParts { db, permits, passwords, mail, spool, metrics, alarms });
         let limits = config.limits;
         Ok(Self { limits: Limits::new(limits.gate_requests, limits.requests, limits.uploads), ..app })
     }
@@ -174,6 +185,7 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
     app.tracker.spawn(crate::export::run_sweep(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::alarm::run(app.clone(), stop.clone()));
     let (db, stop) = (app.db.clone(), stop.clone());
     app.tracker.spawn(async move { db.watch(&stop).await });
 }
@@ -189,6 +201,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::agreement::routes());
     table.extend(crate::instruction::routes());
     table.extend(crate::export::routes());
+    table.extend(crate::alarm::routes());
     table
 }
 
@@ -204,6 +217,12 @@ impl Host for App {
     async fn authenticate(&self, surface: Surface, token: &str, client: ClientAddress) -> Result<Identified> {
         let caller = crate::identity::authenticate(self, token, surface, client).await?;
         Ok(caller.into())
+    }
+    fn may_attempt(&self, attempt: &Attempt) -> Result<()> {
+        crate::customer::may_attempt(self, attempt)
+    }
+    async fn refused(&self, attempt: &Attempt, status: u16) {
+        crate::customer::refused(self, attempt, status).await;
     }
     async fn ready(&self) -> Result<(), &'static str> {
         if self.tracker.is_closed() {

@@ -53,6 +53,8 @@ pub struct Config {
     pub documents: Documents,
     /// Cost of password hashes.
     pub passwords: Passwords,
+    /// What is normal at the gate.
+    pub alarms: Alarms,
     /// The log.
     pub log: Log,
     #[serde(skip)]
@@ -128,6 +130,23 @@ pub struct Passwords {
     pub iterations: u32,
     /// Lanes.
     pub parallelism: u32,
+}
+
+/// Section `alarms`: what is normal in an hour, for each kind of subject.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Alarms {
+    /// Customers that one platform key asks for.
+    pub key_customers_per_hour: u64,
+    /// Records that one platform key asks for.
+    pub key_rows_per_hour: u64,
+    /// Customers that one job asks for.
+    pub job_customers_per_hour: u64,
+    /// Records that one job asks for.
+    pub job_rows_per_hour: u64,
+    /// Customers that one person or user asks for.
+    pub person_customers_per_hour: u64,
+    /// Records that one person or user asks for.
+    pub person_rows_per_hour: u64,
 }
 
 /// Section `log`.
@@ -215,6 +234,10 @@ impl Config {
             if !(least..=most).contains(&value) {
                 faults.push(format!("{key} is {value}: it must be {least} to {most}"));
             }
+        }
+        let Alarms { key_customers_per_hour, job_customers_per_hour, person_customers_per_hour, .. } = self.alarms;
+        if [key_customers_per_hour, job_customers_per_hour, person_customers_per_hour].contains(&0) {
+            faults.push("alarms: a normal of 0 customers makes every request an alarm: set 1 or more".to_owned());
         }
         if self.permits.issuer.is_empty() {
             faults.push("permits.issuer is empty: set it to the service's public address".to_owned());

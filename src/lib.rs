@@ -98,6 +98,7 @@
 //!   second way to make a signature or an acceptance exists.
 
 pub mod agreement;
+pub mod alarm;
 pub mod app;
 pub mod base;
 pub mod cli;

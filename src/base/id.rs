@@ -122,6 +122,8 @@ typed_ids! {
     EntryId = "ent";
     /// One message to be sent.
     MessageId = "msg";
+    /// An alarm of unusual activity at the gate.
+    AlarmId = "alm";
 }
 
 #[cfg(test)]

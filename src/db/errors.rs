@@ -16,6 +16,8 @@ impl From<sqlx::Error> for Error {
                 // The database's own judgement of a decision's time (its trigger on `export`).
                 Some("MD001") => unavailable("the clock is off"),
                 Some("57P01" | "57P02" | "57P03" | "25P03" | "53300") => unavailable("database shutting down or full"),
+                // The log of the tenant exists and is no customer's: the registry's, a platform's.
+                Some("23503") if db.constraint().is_some_and(|name| name.ends_with("_customer")) => Self::NotFound,
                 _ => Self::internal(error),
             },
             _ => Self::internal(error),

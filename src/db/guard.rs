@@ -8,8 +8,9 @@ use super::{Db, Role};
 use crate::base::Result;
 
 /// Tables that belong to no single customer: a closed list.
-const GLOBAL: [&str; 21] = [
+const GLOBAL: [&str; 24] = [
     "_sqlx_migrations",
+    "alarm",
     "api_key",
     "channel",
     "customer",
@@ -17,6 +18,8 @@ const GLOBAL: [&str; 21] = [
     "eea_membership",
     "export_directory",
     "external_id",
+    "gate_activity",
+    "gate_activity_count",
     "installation",
     "invitation",
     "job",

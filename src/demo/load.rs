@@ -214,12 +214,13 @@ impl Loader<'_> {
     }
 
     async fn platform_keys(&self, world: &World) -> Result<Vec<PlatformKey>> {
-        let admin = self.ops_login("ops_admin").await?;
+        let (admin, security) = (self.ops_login("ops_admin").await?, self.ops_login("ops_security").await?);
         let expires_at = self.clock_now().plus(Duration::days(395));
         let mut keys = Vec::new();
         for platform in &world.processor.platforms {
             let path = format!("/api/admin/v1/platforms/{platform}/api-keys");
             let made = admin.post(&path, &json!({"name": "demo", "expires_at": expires_at})).await?;
+            security.post(&format!("{path}/{}/approvals", member(&made, "id")?), &json!({})).await?;
             keys.push(PlatformKey { platform: platform.clone(), key: member(&made, "key")?.to_owned() });
         }
         Ok(keys)

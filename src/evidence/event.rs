@@ -62,6 +62,13 @@ events! {
     PermitKeyRetired = "permit_key.retired" { kid: String, needed_until_at: Instant, }
     /// Processor and registry: the key counts for nothing; permits that it signed are refused from here on.
     PermitKeyWithdrawn = "permit_key.withdrawn" { kid: String, emergency: bool, }
+    /// Processor: a second ops person approved a platform's key.
+    ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
+    /// Processor: a key, or a reference behind requests, asked for more than is normal.
+    UnusualActivity = "alarm.unusual_activity" {
+        alarm: AlarmId, kind: String, subject: String, platform: Code, level: String,
+        customers: u64, rows: u64, normal_customers: u64, normal_rows: u64, since_at: Instant,
+    }
 
     /// Platform: a customer's external id appeared.
     ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }
@@ -83,6 +90,9 @@ events! {
     CustomerReleaseProposed = "customer.release_proposed" { suspension: SuspensionId, release: ReleaseId, }
     /// A suspension ended.
     CustomerReleased = "customer.released" { suspension: SuspensionId, release: ReleaseId, }
+
+    /// An ops person tried something on this customer and was refused.
+    OpsAttemptRefused = "ops.attempt_refused" { operation: String, status: u16, }
 
     /// The first signatory was proposed by one ops person.
     FirstSignatoryProposed = "first_signatory.proposed" { first_signatory: FirstSignatoryId, agreement: AgreementId, person: PersonId, }

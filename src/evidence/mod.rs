@@ -21,4 +21,4 @@ pub use facts::*;
 pub use log::{LogView, log_by_id, logs};
 pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
-pub use store::{StoredEntry, answered, entries, head_of};
+pub use store::{StoredEntry, answered, entries, head_of, page_of_entries};

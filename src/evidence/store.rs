@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use super::appending::{NewEntry, Receipt, Row, origin};
 use super::event::Event;
-use crate::base::{Code, Digest, EntryId, Error, Instant, Result, Selector, from_value};
+use crate::base::{Code, Digest, EntryId, Error, Instant, PageQuery, Result, Selector, from_value};
 use crate::db::LogId;
 
 /// An entry as it is stored.
@@ -162,6 +162,32 @@ pub async fn entries(
         index,
         words,
         limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(StoredEntry::try_from)
+    .collect()
+}
+
+/// One page of a log in order, optionally of one type only; elements are found again by their id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page_of_entries(conn: &mut PgConnection, log: LogId, page: &PageQuery, word: Option<&str>) -> Result<Vec<StoredEntry>> {
+    sqlx::query_as!(
+        EntryRow,
+        r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest",
+                  root AS "root: Digest", platform AS "platform: Code"
+           FROM log_entry
+           WHERE customer_id = $1 AND ($2::text IS NULL OR type = $2)
+             AND ($3::uuid IS NULL OR (epoch, index) > (SELECT a.epoch, a.index FROM log_entry a WHERE a.customer_id = $1 AND a.id = $3))
+           ORDER BY epoch, index LIMIT $4"#,
+        log.0,
+        word,
+        page.after,
+        page.fetch()
     )
     .fetch_all(conn)
     .await?

@@ -103,6 +103,7 @@ pub(super) async fn answer(app: &App, customer: CustomerId, asked: &Asked) -> Re
     if batch.tx.has_entries() {
         finish(batch.tx).await?;
     }
+    super::touch::answered(app, customer, asked, &answer);
     Ok(answer)
 }
 

@@ -16,6 +16,7 @@ mod permit;
 mod replay;
 mod restriction;
 mod store;
+mod touch;
 mod verify;
 
 pub use advice::advice;

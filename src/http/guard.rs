@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::RequestExt;
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::{CONTENT_LENGTH, IF_NONE_MATCH};
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -14,7 +15,7 @@ use super::access::bearer;
 use super::conditional::not_modified;
 use super::query::check_declared;
 use super::upload::cap;
-use super::{Access, ClientAddress, Host, Route};
+use super::{Access, Attempt, ClientAddress, Host, Route, Surface};
 use crate::base::{Error, Result};
 
 /// What a guard knows of its route.
@@ -24,18 +25,50 @@ pub(super) struct Guard<S> {
     access: Access,
     query: Arc<[String]>,
     body_limit: usize,
+    /// The operation's id, where staff of the processor would change something of a customer.
+    attempted: Option<Arc<str>>,
+}
+
+/// The path parameter that names a customer on the admin surface.
+const CUSTOMER: &str = "customer_id";
+
+/// The operation whose refusals the customer must see.
+fn attempted<S>(route: &Route<S>) -> Option<Arc<str>> {
+    let changes = !matches!(route.method, Method::GET | Method::HEAD);
+    let is_on_customer = route.access.surface() == Surface::Admin && route.path.split('/').any(|part| part == "{customer_id}");
+    (changes && is_on_customer).then(|| route.operation_id.as_str().into())
+}
+
+/// True for an answer that refuses an attempt. Who is unknown (401) is nobody to tell of, and who is
+/// slowed down (429) has attempted nothing.
+const fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 402..=428 | 430..=499)
 }
 
 impl<S: Host> Guard<S> {
     pub(super) fn of(host: S, route: &Route<S>) -> Self {
-        Self { host, access: route.access, query: route.query.as_slice().into(), body_limit: route.body_limit }
+        let (query, attempted) = (route.query.as_slice().into(), attempted(route));
+        Self { host, access: route.access, query, body_limit: route.body_limit, attempted }
     }
 
-    async fn check(&self, request: &mut Request) -> Result<()> {
+    /// The attempt that a request makes, by somebody who is not yet known.
+    async fn attempt(&self, request: &mut Request) -> Option<Attempt> {
+        let operation = Arc::clone(self.attempted.as_ref()?);
+        // Decoded as the handler will read it: no spelling of an id may hide an attempt.
+        let path = request.extract_parts::<RawPathParams>().await.ok()?;
+        let customer = path.iter().find(|(name, _)| *name == CUSTOMER)?.1.to_owned();
+        Some(Attempt { operation, customer, caller: Extensions::new() })
+    }
+
+    async fn check(&self, request: &mut Request, attempt: Option<&mut Attempt>) -> Result<()> {
         if self.access != Access::Public {
             let client = ClientAddress::of(request);
             let token = bearer(request.headers())?;
             let who = self.host.authenticate(self.access.surface(), token, client).await?;
+            if let Some(attempt) = attempt {
+                attempt.caller = who.extensions.clone();
+                self.host.may_attempt(attempt)?;
+            }
             self.access.admit(&who)?;
             request.extensions_mut().extend(who.extensions);
         }
@@ -44,6 +77,18 @@ impl<S: Host> Guard<S> {
             return Err(Error::TooLarge(self.body_limit as u64));
         }
         Ok(())
+    }
+
+    /// Runs the handler.
+    async fn run(&self, request: Request, next: Next) -> Response {
+        // A length may be absent or a lie, so the bytes are counted as well.
+        let request = cap(request, self.body_limit);
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !reads || !request.headers().contains_key(IF_NONE_MATCH) {
+            return next.run(request).await;
+        }
+        let condition = request.headers().clone();
+        not_modified(&condition, next.run(request).await)
     }
 }
 
@@ -54,17 +99,15 @@ fn declared_length(headers: &HeaderMap) -> u64 {
 
 /// Lets a request through to its handler, or answers it with the first thing that is wrong.
 pub(super) async fn pass<S: Host>(State(guard): State<Guard<S>>, mut request: Request, next: Next) -> Response {
-    if let Err(error) = guard.check(&mut request).await {
-        return error.into_response();
+    let mut attempt = guard.attempt(&mut request).await;
+    let answer = match guard.check(&mut request, attempt.as_mut()).await {
+        Ok(()) => guard.run(request, next).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(attempt) = attempt.filter(|_| is_refusal(answer.status())) {
+        guard.host.refused(&attempt, answer.status().as_u16()).await;
     }
-    // A length may be absent or a lie, so the bytes are counted as well.
-    let request = cap(request, guard.body_limit);
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reads || !request.headers().contains_key(IF_NONE_MATCH) {
-        return next.run(request).await;
-    }
-    let condition = request.headers().clone();
-    not_modified(&condition, next.run(request).await)
+    answer
 }
 
 #[cfg(test)]

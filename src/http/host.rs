@@ -2,9 +2,11 @@
 //! process is ready. The seam that lets this folder know no feature; `app` implements it.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::Extensions;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +24,19 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// [`crate::base::Error::Unauthenticated`] for a token that is unknown, expired, revoked or of
     /// another surface; [`crate::base::Error::TooMany`] to slow a guesser down.
     fn authenticate(&self, surface: Surface, token: &str, client: ClientAddress) -> impl Future<Output = Result<Identified>> + Send;
+
+    /// Lets an attempt of the processor's staff on a customer go on to its route.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::TooMany`] when the caller has been refused too often.
+    fn may_attempt(&self, _attempt: &Attempt) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes note of an attempt that was answered with an error of the client's.
+    fn refused(&self, _attempt: &Attempt, _status: u16) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 
     /// Says whether this process can serve: the database answers, the permit's key is there.
     ///
@@ -56,6 +71,17 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn deadline(&self) -> Duration {
         DEADLINE
     }
+}
+
+/// A call of the processor's staff that would change something of the customer its path names.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The operation, by its id.
+    pub operation: Arc<str>,
+    /// The customer as the path names it, decoded.
+    pub customer: String,
+    /// The caller, as its extractor will find it; empty while nobody was identified.
+    pub caller: Extensions,
 }
 
 /// The address of the peer that is connected; never one that a header claims.

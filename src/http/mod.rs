@@ -27,7 +27,7 @@ pub use body::{Created, JSON_LIMIT, Json};
 pub use catalogue::{PROBLEMS, Problem};
 pub use conditional::{ETag, IDEMPOTENCY_KEY, IdempotencyKey, IfMatch};
 pub use health::health;
-pub use host::{ClientAddress, DEADLINE, Host};
+pub use host::{Attempt, ClientAddress, DEADLINE, Host};
 pub use naming::{REQUEST_ID, RequestId};
 pub use openapi::openapi;
 pub use problem::ProblemBody;

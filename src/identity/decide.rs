@@ -167,6 +167,14 @@ pub fn approve(proposed_by: Namer, approver: Namer, is_approved: bool) -> Result
     Ok(Approval { approved_by: approver.ops_person })
 }
 
+/// True if an ops person may be the second of two: added at least 72 hours ago, or among the staff
+/// of the installation's first 72 hours.
+#[must_use]
+pub fn may_second(added_at: Instant, founded_at: Instant, now: Instant) -> bool {
+    let settled = Duration::hours(72);
+    added_at.plus(settled) <= now || added_at <= founded_at.plus(settled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +182,20 @@ mod tests {
 
     fn at(millis: i64) -> Instant {
         Instant::from_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn the_second_person_is_no_newcomer_but_for_the_founding_days() {
+        let hour = 3_600_000;
+        for (added, now, expected) in [
+            (0, 0, true),
+            (72 * hour, 72 * hour, true),
+            (72 * hour + 1, 72 * hour + 1, false),
+            (1_000 * hour, 1_072 * hour - 1, false),
+            (1_000 * hour, 1_072 * hour, true),
+        ] {
+            assert_eq!(may_second(at(added), at(0), at(now)), expected, "{added} {now}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use bootstrap::bootstrap_ops;
 pub use caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential, PlatformCaller};
 pub use model::{Authority, AuthorityKind, Needs, Secret};
 pub use password::{PasswordHasher, PasswordParams};
-pub use store::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, signatory};
+pub use store::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, second_person, signatory};
 
 use crate::delivery::Effects;
 

@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::store::{self, Invitee};
 use super::token;
-use crate::base::{CustomerId, Email, MembershipId, Result};
+use crate::base::{CustomerId, Email, MembershipId, OpsPersonId, Result, TypedId};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
+use crate::http::OpsRole;
 
 /// Tells everybody concerned but the one who acts.
 pub(super) async fn tell_people(tx: &mut WriteTx, customer: CustomerId, actor: MembershipId, about: Uuid, body: String) -> Result<()> {
@@ -20,6 +21,35 @@ pub(super) async fn tell_people(tx: &mut WriteTx, customer: CustomerId, actor: M
         let subject = "People and authority at your institution have changed";
         let message =
             NewMessage { customer: customer.into(), purpose: "people_changed", subject_id: about, address, subject, body: body.clone() };
+        enqueue(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Tells a customer's privacy contacts what ops did.
+pub(super) async fn tell_contacts(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    purpose: &'static str,
+    about: Uuid,
+    subject: &'static str,
+    body: String,
+) -> Result<()> {
+    for address in store::contacts_for_ops(tx.conn(), customer).await? {
+        let message = NewMessage { customer: customer.into(), purpose, subject_id: about, address, subject, body: body.clone() };
+        enqueue(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Tells the rest of the staff who was added to it, so that a stolen account adds nobody unseen.
+pub(super) async fn tell_staff(tx: &mut WriteTx, added: OpsPersonId, by: OpsPersonId, role: OpsRole) -> Result<()> {
+    let body = format!(
+        "{by} added {added} to the staff as {role}. If nobody knows why, end the access: POST /api/admin/v1/ops-people/{added}/endings."
+    );
+    for address in store::ops_guardians(tx.conn(), added).await? {
+        let (purpose, subject) = ("staff_added", "Somebody was added to the staff");
+        let message = NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: added.uuid(), address, subject, body: body.clone() };
         enqueue(tx, message).await?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::base::{Code, Instant, Note, OpsPersonId, Page, ReleaseId, Result, Sus
 use crate::db::{Lock, LogId, Role};
 use crate::evidence::{Event, NewEntry, Receipted, commit_one};
 use crate::http::{Access, Created, ETag, Json, OpsRole, PathId, Query, Route, routes};
-use crate::identity::OpsCaller;
+use crate::identity::{OpsCaller, second_person};
 
 crate::request! {
     /// A stop of a platform's gate.
@@ -210,7 +210,7 @@ async fn release_platform(
 ) -> Result<Created<Receipted<PlatformSuspensionView>>> {
     let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "release platform", Lock::RegistryAlone, LogId::REGISTRY, &[]).await?;
-    let found = store::suspension(tx.conn(), &platform, id).await?;
+    let (found, now) = (store::suspension(tx.conn(), &platform, id).await?, tx.now());
     let is_security = caller.role == OpsRole::OpsSecurity;
     let event = match decide_release(found.proposal(), found.released_at.is_some(), by, is_security)? {
         ReleaseStep::Propose => {
@@ -218,6 +218,7 @@ async fn release_platform(
             Event::PlatformReleaseProposed { suspension: id, release }
         }
         ReleaseStep::Carry(release) => {
+            second_person(tx.conn(), by, now).await?;
             store::release(&mut tx, id, by).await?;
             Event::PlatformReleased { suspension: id, release }
         }

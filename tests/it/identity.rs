@@ -133,7 +133,7 @@ async fn only_people_authority_grants_and_the_customer_is_never_left_without_it(
     .await;
 }
 
-async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
+pub async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
     let body = json!({"name": "Fjell kommune", "kind": "school_owner", "country": "NO", "zone": "Europe/Oslo", "language": "nb",
         "privacy_contacts": ["personvern@fjell.example"], "second_contacts": []});
     let customer = admin.post("/api/admin/v1/customers", &body).await.expect(201).text("/id");

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
 )]
 
+mod alarms;
 mod bad_input;
 mod chunks;
 mod citations;
@@ -25,11 +26,14 @@ mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
+mod one_call_stops;
 mod permit_keys;
 mod permit_vectors;
 mod routes;
 mod set_once;
+mod shadow_report;
 mod single_mode;
+mod stolen_ops;
 mod stopped_process;
 mod stops;
 mod storm;

@@ -25,6 +25,7 @@ fn absent(parameter: &str) -> String {
         "recipient_id" => "rec",
         "ops_person_id" => "ops",
         "first_signatory_id" => "fsg",
+        "alarm_id" => "alm",
         "platform" => return "itslearning".to_owned(),
         "kind" => return "export".to_owned(),
         "index" => return "999999".to_owned(),

@@ -11,6 +11,7 @@ use crate::source::{Source, Token};
 /// The folders that are features.
 pub const FEATURES: &[&str] = &[
     "agreement",
+    "alarm",
     "breach",
     "customer",
     "deletion",
@@ -54,8 +55,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("instruction", &["customer", "delivery", "document", "evidence", "identity", "registry"]),
     // Each customer answers each engagement in the term its agreement sets.
     ("subprocessor", &["agreement", "customer", "delivery", "document", "evidence", "identity", "registry"]),
+    // An alarm is an entry, is told to staff by mail, and is read by them.
+    ("alarm", &["delivery", "evidence", "identity"]),
     // The gate weighs all that was agreed, instructed and authorised.
-    ("export", &["agreement", "customer", "document", "evidence", "identity", "instruction", "registry", "subprocessor"]),
+    ("export", &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // An order is an instruction, in the agreement's term, down the chain of vendors.
     ("deletion", &["agreement", "customer", "delivery", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // A notice goes to each affected customer within its agreement's hours.

@@ -32,6 +32,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(own::get_suspension)),
         Route::new(Access::institution_session(MEMBERS), http!(release::release_suspension)),
         Route::new(READERS, http!(logs::get_log)),
+        Route::new(READERS, http!(logs::list_entries)),
         Route::new(OPS_READERS, http!(logs::list_logs)),
     ]
 }

@@ -11,7 +11,7 @@ use crate::customer::view::SuspensionView;
 use crate::db::{Lock, Role};
 use crate::evidence::{Event, NewEntry, Receipted, SuspendedBy, commit_one};
 use crate::http::{Created, Json, OpsRole, PathId};
-use crate::identity::{AuthorityKind, InstitutionCaller, Needs, OpsCaller, signatory};
+use crate::identity::{AuthorityKind, InstitutionCaller, Needs, OpsCaller, second_person, signatory};
 use crate::registry::{ReleaseStep, decide_release};
 
 crate::request! {
@@ -62,7 +62,7 @@ pub(super) async fn release_customer(
 ) -> Result<Created<Receipted<SuspensionView>>> {
     let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "release_customer", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
-    let present = store::suspension(tx.conn(), customer, id).await?;
+    let (present, now) = (store::suspension(tx.conn(), customer, id).await?, tx.now());
     if present.view.made_by != SuspendedBy::Ops {
         return Err(OTHERS);
     }
@@ -70,9 +70,13 @@ pub(super) async fn release_customer(
     let event = match step {
         ReleaseStep::Propose => {
             let release = store::propose_release(&mut tx, customer, id, by).await?;
+            let body =
+                format!("The processor proposes to release the suspension {id}. It holds until a second person of the processor agrees.");
+            tell_customer(&mut tx, "customer_release_proposed", id.uuid(), "The release of a suspension is proposed", body).await?;
             Event::CustomerReleaseProposed { suspension: id, release }
         }
         ReleaseStep::Carry(release) => {
+            second_person(tx.conn(), by, now).await?;
             store::release(&mut tx, customer, id, release, by.uuid()).await?;
             let body =
                 format!("Two persons of the processor have released the suspension {id}. Exports that you instruct are possible again.");

@@ -13,7 +13,7 @@ use crate::db::{Lock, LogId, Role};
 use crate::evidence::{Cause, Event, ExportRequest, GateKey, NewEntry, Reason, ReasonCode, RequestedBy, answered, commit};
 use crate::export::decide::Refusal;
 use crate::export::gate::{self, Ask, Asked, Mode};
-use crate::export::store;
+use crate::export::{store, touch};
 use crate::http::{IdempotencyKey, Json, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -114,6 +114,7 @@ pub(super) async fn ask_export(
     let customer = store::customer_named(read.conn(), &caller.platform, body.customer.as_str()).await?;
     drop(read);
     let Some(customer) = customer else {
+        touch::nobody(&app, &caller, body.customer.as_str(), Some(&body.requested_by));
         return refuse_unknown(&app, &caller, to_value(&body), "exports", Some(hashes), ReasonCode::AgreementMissing).await;
     };
     let NewExport { recipient, .. } = body;

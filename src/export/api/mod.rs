@@ -9,6 +9,7 @@ mod keys;
 mod read;
 mod redemption;
 mod report;
+mod shadow;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
 
@@ -29,6 +30,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(read::list_decisions)),
         Route::new(READERS, http!(read::get_decision)),
         Route::new(Access::admin(OpsRole::ALL), http!(read::list_customer_decisions)),
+        Route::new(Access::admin(OpsRole::ALL), http!(shadow::get_shadow_report)),
+        Route::new(Access::admin(OpsRole::ALL), http!(shadow::list_shadow_report_customers)),
         Route::new(Access::Public, http!(keys::get_permit_keys)),
     ]
 }

@@ -12,8 +12,7 @@ use crate::base::{BadText, CustomerId, ExportId, Reference, Result};
 use crate::db::{LogId, Role};
 use crate::evidence::ReasonCode;
 use crate::export::gate::{self, Ask, Asked};
-use crate::export::store;
-use crate::export::{PermitKeySet, SignedPermit, permit_keys};
+use crate::export::{PermitKeySet, SignedPermit, permit_keys, store, touch};
 use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -73,6 +72,7 @@ pub(super) async fn redeem_permit(
     let (customer, presented) = read(&app, &caller, export, &body.permit.0).await?;
     let Some(customer) = customer else {
         let request = json!({"export": export});
+        touch::nobody(&app, &caller, &export.to_string(), None);
         return refuse_unknown(&app, &caller, request, "redemptions", Some(hashes), ReasonCode::PermitAltered).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(crate::base::Error::internal)?;

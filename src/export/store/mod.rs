@@ -5,6 +5,7 @@
 mod exports;
 pub(super) mod read;
 pub(super) mod running;
+pub(super) mod shadow;
 
 use std::collections::BTreeMap;
 

@@ -16,8 +16,8 @@ use crate::identity::NOTICE_PURPOSE;
 use crate::identity::caller::OpsCaller;
 use crate::identity::decide::{Namer, approve};
 use crate::identity::model::{AuthorityKind, NamingRole};
-use crate::identity::notice::invite;
-use crate::identity::store::{self, Enroller, Invitee};
+use crate::identity::notice::{invite, tell_contacts};
+use crate::identity::store::{self, Enroller, Invitee, second_person};
 
 crate::request! {
     /// The person that the signed agreement names.
@@ -54,6 +54,11 @@ pub(super) async fn propose_first_signatory(
     }
     let (person, _) = store::person_for_invitation(&mut tx, &new.email, &new.name).await?;
     let id = store::insert_first_signatory(&mut tx, customer, new.agreement, person, by).await?;
+    let body = format!(
+        "{} was proposed as the first signatory of your institution for the agreement {}. A second person of the processor must approve; 72 hours later the person can sign for you. If this is wrong, tell us at once.",
+        new.name, new.agreement
+    );
+    tell_contacts(&mut tx, customer, "first_signatory_proposed", id.uuid(), "A first signatory is proposed", body).await?;
     let view = store::first_signatory(tx.conn(), customer, id).await?.into();
     let event = Event::FirstSignatoryProposed { first_signatory: id, agreement: new.agreement, person };
     let receipt = commit_one(tx, NewEntry::new(customer, id, &caller.actor(), event)).await?;
@@ -86,8 +91,9 @@ pub(super) async fn approve_first_signatory(
     let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "approve_first_signatory", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
     let present = store::first_signatory(tx.conn(), customer, id).await?;
-    let proposer = namer(&mut tx, present.proposed_by).await?;
+    let (proposer, now) = (namer(&mut tx, present.proposed_by).await?, tx.now());
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
+    second_person(tx.conn(), by, now).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let name = store::customer_name(tx.conn(), customer).await?;
     let role = CustomerRole::CustomerAdmin;

@@ -1,19 +1,21 @@
 //! API keys of a customer, of a platform (the gate), and of ops (reading). Shown once; two of a name
 //! may live at once, so that a key can be replaced without a gap; a revocation holds from the next
-//! request on. A key never signs, accepts or approves.
+//! request on, and takes one person without step-up: stopping must not wait. Making a platform's key
+//! takes two, so that a stolen account cannot make itself a platform. A key never signs, accepts or
+//! approves.
 
 use axum::extract::State;
 
 use super::view::{ApiKeyView, CreatedApiKey};
 use crate::app::App;
-use crate::base::{ApiKeyId, Code, Error, Instant, Name, Page, Result, TypedId};
+use crate::base::{ApiKeyId, Code, Error, Faults, Instant, Name, Page, Result, TypedId};
 use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::evidence::{Actor, Event, NewEntry, Receipted, commit_one};
 use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::{InstitutionCaller, OpsCaller};
 use crate::identity::decide::key_made;
 use crate::identity::model::KeyRole;
-use crate::identity::store::{self, KeyHolder, NewKey, anyone_with_authority};
+use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_with_authority, second_person};
 use crate::identity::token;
 use uuid::Uuid;
 
@@ -30,13 +32,32 @@ crate::request! {
 }
 
 crate::request! {
-    /// A key for a platform or for ops programs that read.
+    /// A key for a platform.
+    pub struct NewPlatformKey {
+        /// What it is for.
+        name: Name,
+        /// When it ends, at most 400 days from now.
+        expires_at: Instant,
+        /// How many customers it normally asks for in an hour; as configured when absent.
+        customers_per_hour: Option<u64>,
+        /// How many records it normally asks for in an hour; as configured when absent.
+        rows_per_hour: Option<u64>,
+    }
+}
+
+crate::request! {
+    /// A key for ops programs that read.
     pub struct NewProcessorKey {
         /// What it is for.
         name: Name,
         /// When it ends, at most 400 days from now.
         expires_at: Instant,
     }
+}
+
+crate::request! {
+    /// An approval of a key; it says nothing more.
+    pub struct NewKeyApproval {}
 }
 
 crate::request! {
@@ -50,16 +71,17 @@ struct Making<'a> {
     role: &'a str,
     created_by: Uuid,
     expires_at: Instant,
+    normal: NormalOfKey,
 }
 
 async fn make(mut tx: WriteTx, making: Making<'_>, actor: &Actor, location: &str) -> Result<Created<Receipted<CreatedApiKey>>> {
-    let Making { holder, name, role, created_by, expires_at } = making;
+    let Making { holder, name, role, created_by, expires_at, normal } = making;
     let now = tx.now();
     let live = store::live_keys(tx.conn(), &holder, name, now).await?;
     key_made(expires_at, live, now)?;
     let id: ApiKeyId = tx.fresh();
     let (text, hash) = token::draw_key(id, tx.entropy());
-    store::insert_key(&mut tx, &holder, &NewKey { id, hash, name, role, created_by, expires_at }).await?;
+    store::insert_key(&mut tx, &holder, &NewKey { id, hash, name, role, created_by, expires_at, normal }).await?;
     let view = store::key(tx.conn(), &holder, id).await?.into();
     let event = match &holder {
         KeyHolder::Customer(_) => Event::ApiKeyCreated { api_key: id, role: role.to_owned(), expires_at },
@@ -114,7 +136,8 @@ pub(super) async fn create_api_key(
     let mut tx = app.db.write(Role::App, "create_api_key", Lock::Heads, caller.log(), &[]).await?;
     let by = anyone_with_authority(&mut tx, &caller).await?;
     let holder = KeyHolder::Customer(caller.customer());
-    let making = Making { holder, name: &new.name, role: new.role.word(), created_by: by.uuid(), expires_at: new.expires_at };
+    let (role, normal) = (new.role.word(), NormalOfKey::default());
+    let making = Making { holder, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at, normal };
     make(tx, making, &caller.actor(), "/api/v1/api-keys").await
 }
 
@@ -155,16 +178,34 @@ async fn processor(app: &App, name: &'static str) -> Result<WriteTx> {
     app.db.write(Role::Ops, name, Lock::Heads, LogId::PROCESSOR, &[]).await
 }
 
+/// What is normal for a new key, checked.
+fn normal(new: &NewPlatformKey) -> Result<NormalOfKey> {
+    let mut faults = Faults::default();
+    let mut read = |field: &str, value: Option<u64>| {
+        if value == Some(0) {
+            faults.add_at(field, "range", "must be 1 or more");
+        }
+        value.and_then(|value| i64::try_from(value).ok())
+    };
+    let customers = read("customers_per_hour", new.customers_per_hour);
+    let rows = read("rows_per_hour", new.rows_per_hour);
+    faults.check()?;
+    Ok(NormalOfKey { customers, rows })
+}
+
 /// Makes a key for a platform's gate.
+///
+/// It opens nothing until another ops person approves it.
 #[utoipa::path(post, path = "/api/admin/v1/platforms/{platform}/api-keys", params(("platform" = Code, Path, description = "Its code.")),
-    request_body = NewProcessorKey, responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
+    request_body = NewPlatformKey, responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made, and not yet approved; the key is shown this once.")))]
 pub(super) async fn create_platform_key(
     State(app): State<App>,
     caller: OpsCaller,
     PathId(platform): PathId<Code>,
-    Json(new): Json<NewProcessorKey>,
+    Json(new): Json<NewPlatformKey>,
 ) -> Result<Created<Receipted<CreatedApiKey>>> {
     let by = caller.person()?;
+    let normal = normal(&new)?;
     let mut tx = processor(&app, "create_platform_key").await?;
     if !store::platform_exists(tx.conn(), &platform).await? {
         return Err(Error::NotFound);
@@ -176,8 +217,34 @@ pub(super) async fn create_platform_key(
         role: "platform",
         created_by: by.uuid(),
         expires_at: new.expires_at,
+        normal,
     };
     make(tx, making, &caller.actor(), &location).await
+}
+
+/// Approves a platform's key that another ops person made.
+///
+/// The key is good from the next request on.
+#[utoipa::path(post, path = "/api/admin/v1/platforms/{platform}/api-keys/{api_key_id}/approvals",
+    params(("platform" = Code, Path, description = "Its code."), ("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    request_body = NewKeyApproval, responses((status = 201, body = Receipted<ApiKeyView>, description = "Approved.")))]
+pub(super) async fn approve_platform_key(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId((platform, id)): PathId<(Code, ApiKeyId)>,
+    Json(NewKeyApproval {}): Json<NewKeyApproval>,
+) -> Result<Created<Receipted<ApiKeyView>>> {
+    let by = caller.person()?;
+    let mut tx = processor(&app, "approve_platform_key").await?;
+    let (holder, now) = (KeyHolder::Platform(platform.clone()), tx.now());
+    store::key(tx.conn(), &holder, id).await?;
+    second_person(tx.conn(), by, now).await?;
+    store::approve_key(&mut tx, &platform, id, by).await?;
+    let view = store::key(tx.conn(), &holder, id).await?.into();
+    let location = format!("/api/admin/v1/platforms/{platform}/api-keys");
+    let event = Event::ProcessorKeyApproved { api_key: id, platform };
+    let receipt = commit_one(tx, NewEntry::new(LogId::PROCESSOR, id, &caller.actor(), event)).await?;
+    Ok(Created::at(location, Receipted { value: view, receipt }))
 }
 
 /// Lists a platform's keys.
@@ -219,7 +286,8 @@ pub(super) async fn create_ops_key(
     let by = caller.person()?;
     let tx = processor(&app, "create_ops_key").await?;
     let role = OpsRole::OpsReader.word();
-    let making = Making { holder: KeyHolder::Ops, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at };
+    let (holder, normal) = (KeyHolder::Ops, NormalOfKey::default());
+    let making = Making { holder, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at, normal };
     make(tx, making, &caller.actor(), "/api/admin/v1/api-keys").await
 }
 

@@ -22,6 +22,7 @@ const OPS_READERS: Access = Access::admin(OpsRole::ALL);
 const OPS_PERSONS: Access = Access::admin_session(OpsRole::ALL);
 const OPS_ADMIN: Access = Access::admin_session(&[OpsRole::OpsAdmin]);
 const STOPPING_KEYS: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsSecurity]);
+const APPROVING_KEYS: Access = STOPPING_KEYS;
 const NAMING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy]);
 
 /// All routes of this feature.
@@ -45,6 +46,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(key::get_api_key)),
         Route::new(ACTING, http!(key::revoke_api_key)),
         Route::new(OPS_ADMIN, http!(key::create_platform_key)),
+        Route::new(APPROVING_KEYS, http!(key::approve_platform_key)),
         Route::new(OPS_READERS, http!(key::list_platform_keys)),
         Route::new(STOPPING_KEYS, http!(key::revoke_platform_key)),
         Route::new(OPS_ADMIN, http!(key::create_ops_key)),

@@ -11,7 +11,7 @@ use crate::db::{Lock, LogId, Role};
 use crate::evidence::{Event, NewEntry, Receipted, commit_one};
 use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::OpsCaller;
-use crate::identity::notice::invite;
+use crate::identity::notice::{invite, tell_staff};
 use crate::identity::store::{self, Invitee};
 
 crate::request! {
@@ -46,10 +46,12 @@ pub(super) async fn add_ops_person(
     caller: OpsCaller,
     Json(new): Json<NewOpsPerson>,
 ) -> Result<Created<Receipted<OpsPersonView>>> {
+    let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "add_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let id = store::insert_ops_person(&mut tx, &new.email, &new.name, new.role, None).await?;
     let route = "POST /api/admin/v1/invitation-acceptances";
     invite(&mut tx, LogId::PROCESSOR, Invitee::Ops(id), new.email, route, id.uuid()).await?;
+    tell_staff(&mut tx, id, by, new.role).await?;
     let view = store::ops_person(tx.conn(), id).await?.into();
     let event = Event::OpsPersonAdded { ops_person: id, role: new.role.to_string() };
     let receipt = commit_one(tx, NewEntry::new(LogId::PROCESSOR, id, &caller.actor(), event)).await?;

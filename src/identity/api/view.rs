@@ -122,6 +122,14 @@ pub struct ApiKeyView {
     pub last_used_on: Option<NaiveDate>,
     /// When it was revoked.
     pub revoked_at: Option<Instant>,
+    /// For a platform's key: how many customers it normally asks for in an hour; as configured when null.
+    pub customers_per_hour: Option<i64>,
+    /// For a platform's key: how many records it normally asks for in an hour; as configured when null.
+    pub rows_per_hour: Option<i64>,
+    /// For a platform's key: the second ops person.
+    pub approved_by: Option<OpsPersonId>,
+    /// For a platform's key: since when it is good; null: not yet.
+    pub approved_at: Option<Instant>,
 }
 
 impl From<ApiKey> for ApiKeyView {
@@ -134,6 +142,10 @@ impl From<ApiKey> for ApiKeyView {
             expires_at: k.expires_at,
             last_used_on: k.last_used_on,
             revoked_at: k.revoked_at,
+            customers_per_hour: k.normal_customers,
+            rows_per_hour: k.normal_rows,
+            approved_by: k.approved_by,
+            approved_at: k.approved_at,
         }
     }
 }

@@ -27,6 +27,15 @@ pub async fn own_customer(conn: &mut PgConnection) -> Result<OwnCustomer> {
     })
 }
 
+/// The privacy contacts of a customer, for ops.
+pub async fn contacts_for_ops(conn: &mut PgConnection, customer: CustomerId) -> Result<Vec<Email>> {
+    let contacts = sqlx::query_scalar!("SELECT privacy_contacts FROM customer WHERE id = $1", customer as CustomerId)
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::NotFound)?;
+    contacts.iter().map(|text| text.parse().map_err(Error::internal)).collect()
+}
+
 /// Those of the units that the customer does not have.
 pub async fn unknown_units(conn: &mut PgConnection, customer: CustomerId, units: &BTreeSet<Reference>) -> Result<BTreeSet<Reference>> {
     let asked: Vec<String> = units.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::base::*;
-use crate::db::{LogId, Role, WriteTx};
+use crate::db::{LogId, Role, WriteTx, conflict_on};
 use crate::http::Surface;
 
 /// Whose key it is.
@@ -70,6 +70,15 @@ pub struct NewKey<'a> {
     pub role: &'a str,
     pub created_by: Uuid,
     pub expires_at: Instant,
+    /// What is normal in an hour, for a platform's key that differs from the configured one.
+    pub normal: NormalOfKey,
+}
+
+/// What is normal for a key in an hour; `None`: as configured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NormalOfKey {
+    pub customers: Option<i64>,
+    pub rows: Option<i64>,
 }
 
 /// A key as its holder sees it.
@@ -82,6 +91,10 @@ pub struct ApiKey {
     pub expires_at: Instant,
     pub last_used_on: Option<NaiveDate>,
     pub revoked_at: Option<Instant>,
+    pub normal_customers: Option<i64>,
+    pub normal_rows: Option<i64>,
+    pub approved_by: Option<OpsPersonId>,
+    pub approved_at: Option<Instant>,
 }
 
 /// The key behind a text's hash.
@@ -93,6 +106,7 @@ pub struct FoundKey {
     pub expires_at: Instant,
     pub last_used_on: Option<NaiveDate>,
     pub revoked_at: Option<Instant>,
+    pub approved_at: Option<Instant>,
 }
 
 /// The key of a surface behind a text's hash.
@@ -100,7 +114,8 @@ pub async fn key_by_text(conn: &mut PgConnection, surface: Surface, hash: Digest
     Ok(sqlx::query_as!(
         FoundKey,
         r#"SELECT id AS "id!: ApiKeyId", customer_id AS "customer?: CustomerId", platform AS "platform?: Code", role AS "role!",
-                  expires_at AS "expires_at!: Instant", last_used_on, revoked_at AS "revoked_at?: Instant"
+                  expires_at AS "expires_at!: Instant", last_used_on, revoked_at AS "revoked_at?: Instant",
+                  approved_at AS "approved_at?: Instant"
            FROM api_key_by_secret($1) WHERE surface = $2"#,
         hash as Digest,
         surface.word()
@@ -140,15 +155,17 @@ pub async fn live_keys(conn: &mut PgConnection, holder: &KeyHolder, name: &Name,
 /// Makes a key.
 pub async fn insert_key(tx: &mut WriteTx, holder: &KeyHolder, new: &NewKey<'_>) -> Result<()> {
     let now = tx.now();
+    if let KeyHolder::Platform(platform) = holder {
+        return insert_platform_key(tx, platform, new).await;
+    }
     sqlx::query!(
-        "INSERT INTO api_key (id, surface, secret_hash, name, customer_id, platform, role, created_by, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO api_key (id, surface, secret_hash, name, customer_id, role, created_by, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         new.id as ApiKeyId,
         holder.surface().word(),
         new.hash as Digest,
         new.name as &Name,
         holder.customer() as Option<CustomerId>,
-        holder.platform() as Option<&Code>,
         new.role,
         new.created_by,
         now as Instant,
@@ -159,12 +176,58 @@ pub async fn insert_key(tx: &mut WriteTx, holder: &KeyHolder, new: &NewKey<'_>) 
     Ok(())
 }
 
+/// Makes a platform's key, which is good for nothing until it is approved.
+async fn insert_platform_key(tx: &mut WriteTx, platform: &Code, new: &NewKey<'_>) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO api_key (id, surface, secret_hash, name, platform, role, created_by, created_at, expires_at, normal_customers, normal_rows)
+         VALUES ($1, 'gate', $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        new.id as ApiKeyId,
+        new.hash as Digest,
+        new.name as &Name,
+        platform as &Code,
+        new.role,
+        new.created_by,
+        now as Instant,
+        new.expires_at as Instant,
+        new.normal.customers,
+        new.normal.rows
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Approves a platform's key.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is approved or revoked, or when the approver made it.
+pub async fn approve_key(tx: &mut WriteTx, platform: &Code, id: ApiKeyId, by: OpsPersonId) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE api_key SET approved_by = $3, approved_at = $4
+         WHERE surface = 'gate' AND platform = $1 AND id = $2 AND approved_at IS NULL AND revoked_at IS NULL",
+        platform as &Code,
+        id as ApiKeyId,
+        by as OpsPersonId,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(conflict_on("api_key_two", "second_person_needed", "Another ops person must approve the key that you made."))?;
+    if done.rows_affected() == 0 {
+        return Err(Error::conflict("not_awaiting_approval", "The key is approved already, or it is revoked."));
+    }
+    crate::db::ensure_one(&done)
+}
+
 /// The holder's keys, revoked and expired ones too, in order of their ids.
 pub async fn keys(conn: &mut PgConnection, holder: &KeyHolder, page: &PageQuery) -> Result<Vec<ApiKey>> {
     Ok(sqlx::query_as!(
         ApiKey,
         r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_at AS "created_at: Instant",
-                  expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant"
+                  expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant",
+                  normal_customers, normal_rows, approved_by AS "approved_by: OpsPersonId", approved_at AS "approved_at: Instant"
            FROM api_key WHERE surface = $1 AND ($2::uuid IS NULL OR customer_id = $2) AND ($3::text IS NULL OR platform = $3)
              AND ($4::uuid IS NULL OR id > $4) ORDER BY id LIMIT $5"#,
         holder.surface().word(),
@@ -185,7 +248,8 @@ pub async fn key(conn: &mut PgConnection, holder: &KeyHolder, id: ApiKeyId) -> R
     sqlx::query_as!(
         ApiKey,
         r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", role, created_at AS "created_at: Instant",
-                  expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant"
+                  expires_at AS "expires_at: Instant", last_used_on, revoked_at AS "revoked_at: Instant",
+                  normal_customers, normal_rows, approved_by AS "approved_by: OpsPersonId", approved_at AS "approved_at: Instant"
            FROM api_key WHERE surface = $1 AND ($2::uuid IS NULL OR customer_id = $2) AND ($3::text IS NULL OR platform = $3) AND id = $4"#,
         holder.surface().word(),
         holder.customer() as Option<CustomerId>,

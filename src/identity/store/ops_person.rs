@@ -5,6 +5,7 @@ use sqlx::postgres::PgConnection;
 use crate::base::*;
 use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::http::OpsRole;
+use crate::identity::decide::may_second;
 
 /// An ops person.
 #[derive(Debug, Clone)]
@@ -108,6 +109,38 @@ pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
         .execute(tx.conn())
         .await?;
     ensure_one(&done)
+}
+
+/// Lets an ops person act as the second of two. Who was added within the last 72 hours may not:
+/// a stolen account would add its own second person. The staff of an installation's first 72 hours
+/// has nobody before it, and may.
+///
+/// # Errors
+/// [`Error::Conflict`] when the person was added too recently.
+pub async fn second_person(conn: &mut PgConnection, id: OpsPersonId, now: Instant) -> Result<()> {
+    let row = sqlx::query!(
+        r#"SELECT o.created_at AS "created_at: Instant", f.at AS "founded_at!: Instant"
+           FROM ops_person o CROSS JOIN (SELECT min(created_at) AS at FROM ops_person) f WHERE o.id = $1"#,
+        id as OpsPersonId
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound)?;
+    if may_second(row.created_at, row.founded_at, now) {
+        return Ok(());
+    }
+    Err(Error::conflict("added_recently", "Who was added to the staff within the last 72 hours cannot be the second of two persons."))
+}
+
+/// The active staff that is told when somebody is added, but for one.
+pub async fn ops_guardians(conn: &mut PgConnection, but: OpsPersonId) -> Result<Vec<Email>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT email AS "email: Email" FROM ops_person
+           WHERE role IN ('ops_admin', 'ops_security', 'ops_privacy') AND ended_at IS NULL AND id <> $1 ORDER BY email"#,
+        but as OpsPersonId
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// How many ops persons with the role `ops_admin` have access, but for one.

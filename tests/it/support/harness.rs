@@ -111,6 +111,7 @@ impl Harness {
             mail: FileTransport::new(&mail),
             spool: std::env::temp_dir(),
             metrics: None,
+            alarms: mandate::config::Config::load(&mandate::config::Environment::default(), None, &[]).unwrap().alarms,
         });
         let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
         Self { app, clock, access, nobody, database, mail }
@@ -155,6 +156,11 @@ impl Harness {
         let me = client.get(&format!("{surface}/me")).await.expect(200);
         let session = me.text("/session");
         client.post(&format!("{surface}/sessions/{session}/step-ups"), &json!({"password": self.access.password})).await.expect(201);
+    }
+
+    /// The token of the newest invitation that was mailed to an address.
+    pub fn mailed_token(&self, email: &str) -> String {
+        mandate::demo::invitation(&self.mail, email).unwrap()
     }
 
     /// A person who accepts the invitation that was mailed, logged in and stepped up.
