@@ -128,7 +128,7 @@ async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
                 EXISTS (SELECT 1 FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public' AND p.prosecdef ORDER BY 1",
     )
-    .fetch_all(db.pool(Role::App))
+    .fetch_all(&db.pool(Role::App))
     .await?;
     for (function, fixed, public) in definers {
         if !DEFINERS.contains(&function.as_str()) {
@@ -146,7 +146,7 @@ async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
          WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
     )
     .bind(OWNED_GLOBAL.map(str::to_owned).as_slice())
-    .fetch_all(db.pool(Role::App))
+    .fetch_all(&db.pool(Role::App))
     .await?;
     faults.extend(open.into_iter().map(|(table,)| format!("table {table} lacks forced row level security")));
     Ok(())
