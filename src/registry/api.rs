@@ -107,7 +107,7 @@ impl From<SuspensionRow> for PlatformSuspensionView {
 }
 
 const SECURITY: &[OpsRole] = &[OpsRole::OpsSecurity];
-const RELEASING: &[OpsRole] = &[OpsRole::OpsSecurity, OpsRole::OpsAdmin];
+const RELEASING: &[OpsRole] = &[OpsRole::OpsSecurity, OpsRole::OpsAdmin, OpsRole::OpsPrivacy];
 
 /// The routes of platforms.
 #[must_use]
