@@ -15,5 +15,6 @@ mod gate_redemption;
 mod histories;
 mod identity;
 mod routes;
+mod stopping;
 mod support;
 mod tenancy;
