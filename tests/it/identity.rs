@@ -1,6 +1,7 @@
 //! Who acts: sessions, keys, people, and the path of a first signatory.
 
 use chrono::Duration;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Client, Harness, JONAS, KARI, PRIVACY, SECURITY, export, instruction, run};
@@ -181,6 +182,42 @@ async fn a_first_signatory_needs_two_ops_persons_a_delivered_notice_and_72_hours
         h.signed(&rektor, &instruction()).await;
         let ask = crate::support::with(export(), json!({"customer": "site-7007-its", "subjects": [{"kind": "unit", "unit": "F1"}]}));
         h.ask(&h.platform("itslearning"), "k", &ask).await.expect(201);
+    })
+    .await;
+}
+
+/// A clock that is turned by the offset that the database stores, as the system clock of a demo is.
+struct TurnedClock(mandate::base::Instant, std::sync::atomic::AtomicI64);
+
+impl mandate::base::Clock for TurnedClock {
+    fn now(&self) -> mandate::base::Instant {
+        self.0.plus(Duration::milliseconds(self.1.load(std::sync::atomic::Ordering::SeqCst)))
+    }
+    fn is_system(&self) -> bool {
+        false
+    }
+    fn set_offset_millis(&self, offset: i64) {
+        self.1.store(offset, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_advanced_ends_a_session_at_the_next_read() {
+    run(async |h: &Harness| {
+        let kari = h.login(KARI).await;
+        let clock = std::sync::Arc::new(TurnedClock(h.app.db.clock().now(), 0.into()));
+        let entropy = std::sync::Arc::new(mandate::base::SeededEntropy::new(11));
+        let mut app = h.app.clone();
+        app.db = mandate::db::Db::new(&h.database.urls, 2, clock, entropy).unwrap();
+        let router = mandate::app::router(app.clone()).unwrap();
+        let kari = Client { router, token: kari.token };
+        let mut owner = mandate::db::connect(h.database.owner_url.expose_secret()).await.unwrap();
+        // Negative control: a little later the session is still there. Nothing is written in between.
+        mandate::db::advance_clock(&mut owner, Duration::seconds(30)).await.unwrap();
+        kari.get("/api/v1/me").await.expect(200);
+        mandate::db::advance_clock(&mut owner, Duration::minutes(31)).await.unwrap();
+        kari.get("/api/v1/me").await.expect(401);
+        app.db.close().await;
     })
     .await;
 }
