@@ -239,8 +239,7 @@ async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<Te
         Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
         _ => ("mandate.customer", id.0.to_string()),
     };
-    let sql = "SELECT i.clock_offset_millis AS \"offset\", (SELECT kind FROM log WHERE id = $3) AS kind
-               FROM installation i, set_config($1, $2, true)";
+    let sql = "SELECT set_config($1, $2, true), clock_offset_millis AS \"offset\", (SELECT kind FROM log WHERE id = $3) AS kind FROM installation";
     Ok(sqlx::query_as(sql).bind(setting).bind(value).bind(id.0).fetch_one(conn).await?)
 }
 

@@ -134,6 +134,65 @@ async fn only_people_authority_grants_and_the_customer_is_never_left_without_it(
     .await;
 }
 
+#[tokio::test]
+async fn an_invitation_does_not_tell_who_is_in_the_system() {
+    run(async |h: &Harness| {
+        let (kari, mette) = (h.person(KARI).await, h.person("mette.holm@soby.example").await);
+        let theirs = mette.get("/api/v1/people").await.expect(200).json();
+        let own = theirs["data"].as_array().unwrap().iter().find(|m| m["email"] == "mette.holm@soby.example").unwrap().clone();
+        let name = own["name"].as_str().unwrap();
+        // Somebody known elsewhere and somebody unknown look the same.
+        let known = kari.post("/api/v1/people", &member("mette.holm@soby.example", json!([]))).await.expect(201);
+        let unknown = kari.post("/api/v1/people", &member("nobody@soby.example", json!([]))).await.expect(201);
+        for made in [&known, &unknown] {
+            let one = kari.get(&format!("/api/v1/people/{}", made.text("/id"))).await.expect(200);
+            let listed = kari.get("/api/v1/people").await.expect(200);
+            for view in [made.json(), one.json()] {
+                assert_eq!((&view["name"], &view["person"], &view["accepted_at"]), (&json!("A Person"), &Value::Null, &Value::Null));
+            }
+            for answer in [made, &one, &listed] {
+                let text = String::from_utf8_lossy(&answer.bytes);
+                assert!(!text.contains(name) && !text.contains(own["person"].as_str().unwrap()), "{text}");
+            }
+        }
+        // Negative control: from the first login for this customer on the name is the person's own.
+        h.log_in_as("mette.holm@soby.example", &h.customer("Nordvik")).await;
+        let seen = kari.get(&format!("/api/v1/people/{}", known.text("/id"))).await.expect(200).json();
+        assert_eq!((&seen["name"], &seen["person"]), (&own["name"], &own["person"]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_who_can_act_now_keeps_a_customer_from_locking_itself_out() {
+    run(async |h: &Harness| {
+        let anders = async || h.person("anders.moe@nordvik.example").await;
+        let people = json!([{"kind": "people"}]);
+        let first = anders().await;
+        let listed = first.get("/api/v1/people").await.expect(200).json();
+        let id = |email: &str| {
+            listed["data"].as_array().unwrap().iter().find(|m| m["email"] == email).unwrap()["id"].as_str().unwrap().to_owned()
+        };
+        let ending = |email: &str| format!("/api/v1/people/{}/authorities/people/endings", id(email));
+        first.post("/api/v1/people", &member("late@nordvik.example", people.clone())).await.expect(201);
+        let guest = crate::support::with(member("guest@nordvik.example", people), json!({"until_on": "2026-11-25"}));
+        first.post("/api/v1/people", &guest).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        h.login(KARI).await;
+        first.post(&ending(KARI), &json!({})).await.expect(201);
+        // Who was invited and has not come, and whose last day is over, could not grant.
+        let last = ending("anders.moe@nordvik.example");
+        first.post(&last, &json!({})).await.expect(409);
+        h.invited("guest@nordvik.example", &h.customer("Nordvik")).await;
+        h.advance(Duration::days(2));
+        anders().await.post(&last, &json!({})).await.expect(409);
+        // Negative control: somebody who has come can.
+        h.invited("late@nordvik.example", &h.customer("Nordvik")).await;
+        anders().await.post(&last, &json!({})).await.expect(201);
+    })
+    .await;
+}
+
 async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
     let body = json!({"name": "Fjell kommune", "kind": "school_owner", "country": "NO", "zone": "Europe/Oslo", "language": "nb",
         "privacy_contacts": ["personvern@fjell.example"], "second_contacts": []});

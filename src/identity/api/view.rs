@@ -71,9 +71,9 @@ impl From<Authority> for AuthorityView {
 pub struct MemberView {
     /// The membership.
     pub id: MembershipId,
-    /// The person.
-    pub person: PersonId,
-    /// Name.
+    /// The person; null until the person has logged in for this customer.
+    pub person: Option<PersonId>,
+    /// Name: until then the one that was written in the invitation.
     pub name: Name,
     /// E-mail.
     pub email: Email,
@@ -83,6 +83,8 @@ pub struct MemberView {
     pub until_on: Option<NaiveDate>,
     /// Since when.
     pub began_at: Instant,
+    /// When the person logged in for this customer first.
+    pub accepted_at: Option<Instant>,
     /// When it was ended.
     pub ended_at: Option<Instant>,
     /// What the person may instruct.
@@ -93,12 +95,14 @@ impl From<Member> for MemberView {
     fn from(m: Member) -> Self {
         Self {
             id: m.id,
-            person: m.person,
+            // An id tells when its person came to be known, so it waits like the name.
+            person: m.accepted_at.map(|_| m.person),
             name: m.name,
             email: m.email,
             role: m.role,
             until_on: m.until_on,
             began_at: m.began_at,
+            accepted_at: m.accepted_at,
             ended_at: m.ended_at,
             authority: m.authority.into_iter().map(AuthorityView::from).collect(),
         }
