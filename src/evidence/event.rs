@@ -82,6 +82,10 @@ events! {
     FirstSignatoryNotified = "first_signatory.notified" {
         first_signatory: FirstSignatoryId, membership: MembershipId, delivered_at: Instant, authority_begins_at: Instant,
     }
+    /// The first signatory was withdrawn before its authority began.
+    FirstSignatoryWithdrawn = "first_signatory.withdrawn" { first_signatory: FirstSignatoryId, membership: Option<MembershipId>, }
+    /// The notice about a first signatory was delivered after the withdrawal: no authority follows.
+    FirstSignatoryNoticeVoid = "first_signatory.notice_void" { first_signatory: FirstSignatoryId, }
     /// A membership began.
     MembershipBegan = "membership.began" { membership: MembershipId, person: PersonId, role: String, until_on: Option<NaiveDate>, }
     /// A membership ended.

@@ -152,6 +152,32 @@ impl Approval {
     }
 }
 
+/// Proof that a first signatory may be withdrawn. Demanded by the store function that does it.
+#[derive(Debug, Clone, Copy)]
+pub struct Withdrawal(());
+
+/// Says whether a first signatory may be withdrawn by ops: once, and only before its authority
+/// begins. From then on memberships are the customer's own to end.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub fn withdraw(withdrawn_at: Option<Instant>, authority_begins_at: Option<Instant>, now: Instant) -> Result<Withdrawal> {
+    if withdrawn_at.is_some() {
+        return Err(withdrawn());
+    }
+    if authority_begins_at.is_some_and(|begins_at| begins_at <= now) {
+        let detail = "The first signatory's authority has begun: only a person of the customer can end the membership.";
+        return Err(Error::conflict("authority_begun", detail));
+    }
+    Ok(Withdrawal(()))
+}
+
+/// The conflict of a first signatory that was withdrawn.
+#[must_use]
+pub const fn withdrawn() -> Error {
+    Error::conflict("already_withdrawn", "The first signatory was withdrawn before.")
+}
+
 /// Says whether a proposed first signatory may be approved: once, by somebody else, in the other role.
 ///
 /// # Errors
@@ -250,6 +276,19 @@ mod tests {
             let mut faults = Faults::default();
             membership_until(is_auditor, until, day(10), &mut faults);
             assert_eq!(faults.is_empty(), good, "{is_auditor} {until:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_signatory_is_withdrawn_once_and_before_its_authority_begins() {
+        for (withdrawn, begins, now, good) in [
+            (None, None, 5, true),
+            (None, Some(6), 5, true),
+            (None, Some(5), 5, false),
+            (Some(1), None, 5, false),
+            (Some(1), Some(6), 5, false),
+        ] {
+            assert_eq!(withdraw(withdrawn.map(at), begins.map(at), at(now)).is_ok(), good, "{withdrawn:?} {begins:?} {now}");
         }
     }
 

@@ -245,6 +245,52 @@ async fn a_first_signatory_needs_two_ops_persons_a_delivered_notice_and_72_hours
     .await;
 }
 
+#[tokio::test]
+async fn a_first_signatory_is_withdrawn_before_its_authority_begins_and_another_is_named() {
+    run(async |h: &Harness| {
+        let (admin, privacy, security) = (h.person(ADMIN).await, h.person(PRIVACY).await, h.person(SECURITY).await);
+        let (customer, agreement, _) = new_customer(h, &admin).await;
+        let path = format!("/api/admin/v1/customers/{customer}");
+        admin.post(&format!("{path}/agreements/{agreement}/offers"), &json!({})).await.expect(201);
+        let path = format!("{path}/first-signatories");
+        let propose = async |email: &str| {
+            let proposal = json!({"agreement": agreement, "email": email, "name": "Rektor Fjell"});
+            format!("{path}/{}", admin.post(&path, &proposal).await.expect(201).text("/id"))
+        };
+        // Proposed only: withdrawn by a role that may neither propose nor approve.
+        let one = propose("slip@fjell.example").await;
+        let gone = security.post(&format!("{one}/withdrawals"), &json!({})).await.expect(201);
+        assert_eq!(gone.text("/membership"), "null");
+        security.post(&format!("{one}/withdrawals"), &json!({})).await.expect(409);
+        privacy.post(&format!("{one}/approvals"), &json!({})).await.expect(409);
+        // Approved, its notice not yet sent: the delivery that comes later brings no authority.
+        let two = propose("wrong@fjell.example").await;
+        privacy.post(&format!("{two}/approvals"), &json!({})).await.expect(201);
+        privacy.post(&format!("{two}/withdrawals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let seen = admin.get(&two).await.expect(200).json();
+        assert_eq!((&seen["delivered_at"], &seen["authority_begins_at"]), (&Value::Null, &Value::Null));
+        // Told, and inside the 72 hours: who was invited is out at once.
+        let three = propose("rektor@fjell.example").await;
+        privacy.post(&format!("{three}/approvals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let rektor = h.invited("rektor@fjell.example", &customer).await;
+        rektor.get("/api/v1/me").await.expect(200);
+        admin.post(&format!("{three}/withdrawals"), &json!({})).await.expect(201);
+        rektor.get("/api/v1/me").await.expect(401);
+        // Another is named, here the same person once more; once its authority has begun it stays.
+        let four = propose("rektor@fjell.example").await;
+        privacy.post(&format!("{four}/approvals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        h.advance(Duration::hours(72));
+        let rektor = h.log_in_as("rektor@fjell.example", &customer).await;
+        h.person(SECURITY).await.post(&format!("{four}/withdrawals"), &json!({})).await.expect(409);
+        // Negative control: the authority that the withdrawn ones never had.
+        rektor.post("/api/v1/people", &member("next@fjell.example", json!([]))).await.expect(201);
+    })
+    .await;
+}
+
 /// A clock that is turned by the offset that the database stores, as the system clock of a demo is.
 struct TurnedClock(mandate::base::Instant, std::sync::atomic::AtomicI64);
 

@@ -23,6 +23,7 @@ const OPS_PERSONS: Access = Access::admin_session(OpsRole::ALL);
 const OPS_ADMIN: Access = Access::admin_session(&[OpsRole::OpsAdmin]);
 const STOPPING_KEYS: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsSecurity]);
 const NAMING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy]);
+const WITHDRAWING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy, OpsRole::OpsSecurity]);
 
 /// All routes of this feature.
 #[must_use]
@@ -61,6 +62,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(OPS_ADMIN, http!(ops_people::end_ops_person)),
         Route::new(NAMING, http!(first_signatory::propose_first_signatory)),
         Route::new(NAMING, http!(first_signatory::approve_first_signatory)),
+        Route::new(WITHDRAWING, http!(first_signatory::withdraw_first_signatory)),
         Route::new(OPS_READERS, http!(first_signatory::list_first_signatories)),
         Route::new(OPS_READERS, http!(first_signatory::get_first_signatory)),
     ]

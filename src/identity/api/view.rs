@@ -202,6 +202,10 @@ pub struct FirstSignatoryView {
     pub authority_begins_at: Option<Instant>,
     /// The membership made at approval.
     pub membership: Option<MembershipId>,
+    /// The ops person who withdrew it.
+    pub withdrawn_by: Option<OpsPersonId>,
+    /// When; no authority begins after it.
+    pub withdrawn_at: Option<Instant>,
 }
 
 impl From<FirstSignatory> for FirstSignatoryView {
@@ -219,6 +223,8 @@ impl From<FirstSignatory> for FirstSignatoryView {
             delivered_at: f.delivered_at,
             authority_begins_at: f.authority_begins_at,
             membership: f.membership,
+            withdrawn_by: f.withdrawn_by,
+            withdrawn_at: f.withdrawn_at,
         }
     }
 }

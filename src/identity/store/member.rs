@@ -139,13 +139,18 @@ pub async fn insert_membership(
 /// Ends a membership, and with it everything it has authority for.
 pub async fn end_membership(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, id: MembershipId) -> Result<()> {
     let now = tx.now();
+    end(tx.conn(), customer, id, now).await
+}
+
+/// The same for a withdrawn first signatory, of whom nobody signs for anything.
+pub(super) async fn end(conn: &mut PgConnection, customer: CustomerId, id: MembershipId, now: Instant) -> Result<()> {
     let done = sqlx::query!(
         "UPDATE membership SET ended_at = $3 WHERE customer_id = $1 AND id = $2 AND ended_at IS NULL",
         customer as CustomerId,
         id as MembershipId,
         now as Instant
     )
-    .execute(tx.conn())
+    .execute(conn)
     .await?;
     ensure_one(&done)
 }

@@ -17,7 +17,7 @@ pub(super) use credential::{credential_of_email, credential_of_member, credentia
 pub(super) use customer::{own_customer, unknown_units};
 pub(super) use first_signatory::{
     FirstSignatory, agreement_contact, approve_first_signatory, customer_name, first_signatories, first_signatory, insert_first_signatory,
-    notified,
+    notified, withdraw_first_signatory,
 };
 pub(super) use invitation::{Invitee, accept, insert_invitation, open_invitation, person_for_invitation};
 pub(super) use key::{
