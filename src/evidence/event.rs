@@ -44,6 +44,10 @@ events! {
     /// Registry: a platform was released by a second ops person.
     PlatformReleased = "platform.released" { suspension: SuspensionId, release: ReleaseId, }
 
+    /// Processor: one ops person proposed another; a second must approve.
+    OpsPersonProposed = "ops_person.proposed" { ops_person: OpsPersonId, role: String, }
+    /// Processor: the only ops person added the second one, since nobody was there to approve it.
+    OpsPersonAddedAlone = "ops_person.added_alone" { ops_person: OpsPersonId, role: String, }
     /// Processor: an ops person was added.
     OpsPersonAdded = "ops_person.added" { ops_person: OpsPersonId, role: String, }
     /// Processor: an ops person's access ended.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::store::{self, Invitee};
 use super::token;
-use crate::base::{CustomerId, Email, MembershipId, Result};
+use crate::base::{CustomerId, Email, MembershipId, OpsPersonId, Result, TypedId};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -21,6 +21,16 @@ pub(super) async fn tell_people(tx: &mut WriteTx, customer: CustomerId, actor: M
         let message =
             NewMessage { customer: customer.into(), purpose: "people_changed", subject_id: about, address, subject, body: body.clone() };
         enqueue(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Tells all other ops persons about a change of the staff: a stolen account adds nobody unseen.
+pub(super) async fn tell_staff(tx: &mut WriteTx, actor: OpsPersonId, about: OpsPersonId, body: String) -> Result<()> {
+    for address in store::staff_to_be_told(tx.conn(), [actor, about]).await? {
+        let (purpose, subject) = ("staff_changed", "The staff has changed");
+        enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: about.uuid(), address, subject, body: body.clone() })
+            .await?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod gate_redemption;
 mod histories;
 mod identity;
 mod routes;
+mod staff;
 mod stopping;
 mod support;
 mod tenancy;

@@ -18,7 +18,7 @@ use crate::identity::caller::OpsCaller;
 use crate::identity::decide::{Namer, approve, withdraw, withdrawn};
 use crate::identity::model::{AuthorityKind, NamingRole};
 use crate::identity::notice::invite;
-use crate::identity::store::{self, Enroller, Invitee};
+use crate::identity::store::{self, Enroller, Invitee, ops_stepped_up, two_persons};
 
 crate::request! {
     /// The person that the signed agreement names.
@@ -89,14 +89,15 @@ pub(super) async fn approve_first_signatory(
     PathId((customer, id)): PathId<(CustomerId, FirstSignatoryId)>,
     Json(NewApproval {}): Json<NewApproval>,
 ) -> Result<Created<Receipted<FirstSignatoryView>>> {
-    let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "approve_first_signatory", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
     let present = store::first_signatory(tx.conn(), customer, id).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     if present.withdrawn_at.is_some() {
         return Err(withdrawn());
     }
     let proposer = namer(&mut tx, present.proposed_by).await?;
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
+    two_persons(&mut tx, present.proposed_by, by).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let name = store::customer_name(tx.conn(), customer).await?;
     let role = CustomerRole::CustomerAdmin;

@@ -165,13 +165,29 @@ pub struct OpsPersonView {
     pub role: OpsRole,
     /// When it was added.
     pub created_at: Instant,
+    /// Who proposed it; null for one made by the command line.
+    pub added_by: Option<OpsPersonId>,
+    /// The second ops person; null: none yet, or nobody was there to ask.
+    pub approved_by: Option<OpsPersonId>,
+    /// When the invitation went out; null: it waits for a second ops person.
+    pub admitted_at: Option<Instant>,
     /// When access ended.
     pub ended_at: Option<Instant>,
 }
 
 impl From<OpsPerson> for OpsPersonView {
     fn from(p: OpsPerson) -> Self {
-        Self { id: p.id, email: p.email, name: p.name, role: p.role, created_at: p.created_at, ended_at: p.ended_at }
+        Self {
+            id: p.id,
+            email: p.email,
+            name: p.name,
+            role: p.role,
+            created_at: p.created_at,
+            added_by: p.added_by,
+            approved_by: p.approved_by,
+            admitted_at: p.admitted_at,
+            ended_at: p.ended_at,
+        }
     }
 }
 

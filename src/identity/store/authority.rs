@@ -4,9 +4,9 @@
 use chrono::NaiveDate;
 use sqlx::postgres::PgConnection;
 
-use crate::base::{CustomerId, Error, Instant, MembershipId, Reference, Result, SessionId};
+use crate::base::{CustomerId, Error, Instant, MembershipId, OpsPersonId, Reference, Result, SessionId};
 use crate::db::{WriteTx, conflict_on, ensure_one};
-use crate::identity::caller::{InstitutionCaller, InstitutionCredential};
+use crate::identity::caller::{InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential};
 use crate::identity::model::{Authority, AuthorityKind, Needs, covers};
 
 /// How long a step-up holds, in milliseconds.
@@ -52,6 +52,21 @@ pub async fn anyone_with_authority(tx: &mut WriteTx, caller: &InstitutionCaller)
     let now = tx.now();
     let held = held(tx.conn(), caller.customer(), membership).await?;
     if held.iter().any(|a| a.begins_at <= now) { Ok(membership) } else { Err(Error::Forbidden("no authority at all")) }
+}
+
+/// The ops person who calls, with step-up: a session alone, left open or stolen, approves nothing.
+///
+/// # Errors
+/// [`Error::Forbidden`] for an API key; [`Error::StepUpRequired`].
+pub async fn ops_stepped_up(tx: &mut WriteTx, caller: &OpsCaller) -> Result<OpsPersonId> {
+    match caller.credential() {
+        OpsCredential::Session { session, ops_person } => {
+            let now = tx.now();
+            step_up(tx.conn(), session, now).await?;
+            Ok(ops_person)
+        }
+        OpsCredential::Key(_) => Err(Error::Forbidden("an API key where a person must act")),
+    }
 }
 
 const fn person(caller: &InstitutionCaller) -> Result<(SessionId, MembershipId)> {

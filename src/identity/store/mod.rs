@@ -11,7 +11,7 @@ mod ops_person;
 mod session;
 mod slowdown;
 
-pub use authority::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, signatory};
+pub use authority::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, ops_stepped_up, signatory};
 pub(super) use authority::{end_authority, insert_authority, people_elsewhere};
 pub(super) use credential::{credential_of_email, credential_of_member, credential_of_ops_email, credential_of_ops_person, memberships_of};
 pub(super) use customer::{own_customer, unknown_units};
@@ -24,7 +24,11 @@ pub(super) use key::{
     ApiKey, FoundKey, KeyHolder, NewKey, insert_key, key, key_by_text, keys, live_keys, platform_exists, revoke_key, used_key,
 };
 pub(super) use member::{Enroller, Member, end_membership, insert_membership, member, members, to_be_told};
-pub(super) use ops_person::{OpsPerson, end_ops_person, insert_ops_person, ops_admins, ops_people, ops_person, ops_persons_exist};
+pub use ops_person::two_persons;
+pub(super) use ops_person::{
+    OpsPerson, admit, end_ops_person, insert_ops_person, ops_admins, ops_people, ops_person, ops_persons_exist, other_staff,
+    staff_to_be_told,
+};
 pub(super) use session::{
     Holder, Session, insert_session, member_session, ops_session, revoke_session, session, sessions, step_up, used_session,
 };
