@@ -24,8 +24,11 @@ impl LogId {
     pub const PROCESSOR: Self = Self(uuid!("00000000-0000-7000-8000-000000000002"));
 }
 impl From<CustomerId> for LogId {
+    /// A customer's log. No customer has a reserved id, however well-formed the text it came from:
+    /// such a one names no log.
     fn from(customer: CustomerId) -> Self {
-        Self(customer.uuid())
+        let log = Self(customer.uuid());
+        if [Self::REGISTRY, Self::PROCESSOR].contains(&log) { Self(Uuid::nil()) } else { log }
     }
 }
 
@@ -97,9 +100,25 @@ struct HeadRow {
     size: i64,
     edge: Vec<u8>,
     last_at: Instant,
+    kind: String,
     name: String,
     database_at: Instant,
     offset: i64,
+}
+
+/// What is said of a tenant when it is set.
+#[derive(sqlx::FromRow)]
+struct Tenant {
+    /// The installation's clock offset, as it stands now.
+    offset: i64,
+    /// What kind of log the tenant has; `None`: there is no such log.
+    kind: Option<String>,
+}
+
+/// True if the role may act for a log of this kind. Ops acts for what its routes name as a customer,
+/// and a platform's log has an id of the same form that is no customer's.
+fn is_tenant(role: Role, kind: &str) -> bool {
+    role != Role::Ops || kind != "platform"
 }
 
 /// Key of the registry's advisory lock.
@@ -149,7 +168,7 @@ impl Db {
         let mut now = None;
         for id in ids {
             set_tenant(&mut tx, role, id).await?;
-            let row = lock_head(&mut tx, id).await?.ok_or(Error::NotFound)?;
+            let row = lock_head(&mut tx, id).await?.filter(|row| is_tenant(role, &row.kind)).ok_or(Error::NotFound)?;
             self.clock().set_offset_millis(row.offset);
             let read = self.clock().now();
             check_clock(read, &row, self.clock().is_system())?;
@@ -164,12 +183,17 @@ impl Db {
     /// Begins a read as one tenant.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no connection is free.
+    /// [`Error::NotFound`] when ops reads as a customer that does not exist; [`Error::Unavailable`]
+    /// when no connection is free.
     pub async fn read(&self, role: Role, name: &'static str, home: LogId) -> Result<ReadTx> {
         tracing::trace!(transaction = name, "begin");
         let mut tx = self.begin(role).await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
-        set_tenant(&mut tx, role, home).await?;
+        let tenant = set_tenant(&mut tx, role, home).await?;
+        if role == Role::Ops && !tenant.kind.is_some_and(|kind| is_tenant(role, &kind)) {
+            return Err(Error::NotFound);
+        }
+        self.clock().set_offset_millis(tenant.offset);
         Ok(ReadTx { tx, now: self.clock().now() })
     }
 
@@ -180,10 +204,9 @@ impl Db {
     /// [`Error::Unavailable`] when no connection is free.
     pub async fn housekeeping(&self, role: Role, name: &'static str, home: LogId) -> Result<Housekeeping> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.begin(role).await?;
-        set_tenant(&mut tx, role, home).await?;
-        let offset = sqlx::query_scalar!("SELECT clock_offset_millis FROM installation").fetch_one(&mut *tx).await?;
-        self.clock().set_offset_millis(offset);
+        let mut tx = self.pool(role).begin().await?;
+        let tenant = set_tenant(&mut tx, role, home).await?;
+        self.clock().set_offset_millis(tenant.offset);
         Ok(Housekeeping { tx, now: self.clock().now() })
     }
 }
@@ -213,19 +236,20 @@ impl Housekeeping {
     }
 }
 
-async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<()> {
+/// Sets the tenant, and answers in the same statement what a transaction needs to know to begin.
+async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<Tenant> {
     let (setting, value) = match role {
         Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
         _ => ("mandate.customer", id.0.to_string()),
     };
-    sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(conn).await?;
-    Ok(())
+    let sql = "SELECT set_config($1, $2, true), clock_offset_millis AS \"offset\", (SELECT kind FROM log WHERE id = $3) AS kind FROM installation";
+    Ok(sqlx::query_as(sql).bind(setting).bind(value).bind(id.0).fetch_one(conn).await?)
 }
 
 async fn lock_head(conn: &mut PgConnection, id: LogId) -> Result<Option<HeadRow>> {
     Ok(sqlx::query_as!(
         HeadRow,
-        r#"SELECT h.epoch, h.size, h.edge, h.last_at AS "last_at: Instant", l.name,
+        r#"SELECT h.epoch, h.size, h.edge, h.last_at AS "last_at: Instant", l.kind, l.name,
                   clock_timestamp() AS "database_at!: Instant", i.clock_offset_millis AS "offset"
            FROM log_head h JOIN log l ON l.id = h.customer_id CROSS JOIN installation i
            WHERE h.customer_id = $1 FOR UPDATE OF h"#,
@@ -307,7 +331,7 @@ impl WriteTx {
     /// # Errors
     /// When the statement fails.
     pub async fn act_for(&mut self, log: LogId) -> Result<()> {
-        set_tenant(&mut self.tx, self.role, log).await
+        set_tenant(&mut self.tx, self.role, log).await.map(drop)
     }
     /// Makes another log that this transaction does not write to: a platform's.
     ///

@@ -21,6 +21,9 @@ use crate::document::pdf_of_lines;
 /// How long before its acceptance an agreement is prepared: longer than a first signatory's 72 hours.
 const LEAD: Duration = Duration::days(5);
 
+/// How long before that the staff joins: longer than the 72 hours in which it counts as none of two.
+const STAFF_LEAD: Duration = Duration::days(4);
+
 struct Loader<'a> {
     app: &'a App,
     router: Router,
@@ -49,7 +52,7 @@ pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str, se
     }
     steps.sort_by_key(|(at, ..)| *at);
     let first = steps.first().map(|(at, ..)| *at).ok_or_else(|| Error::internal("the world has no agreement"))?;
-    clock.set(first.plus(-LEAD - Duration::days(1)));
+    clock.set(first.plus(-LEAD - STAFF_LEAD));
     crate::app::prepare(app).await?;
     loader.ops(&world.ops).await?;
     let mut known: Vec<(String, String)> = Vec::new();
@@ -101,15 +104,25 @@ impl Loader<'_> {
             let role = person.role.clone();
             self.logins.push(Login { customer: None, name: person.name.clone(), email: person.email.clone(), role });
         }
-        let admin = self.ops_login("ops_admin").await?;
-        for person in others {
-            let body = json!({"email": person.email, "name": person.name, "role": person.role});
-            admin.post("/api/admin/v1/ops-people", &body).await?;
-        }
-        for person in others {
+        // The first person adds the second alone; those two add all others.
+        let second = others.iter().find(|person| person.role == "ops_security");
+        let second = second.ok_or_else(|| Error::internal("the world lacks an ops role"))?;
+        self.add_staff(second).await?;
+        self.accept_invitation("/api/admin/v1", &second.email).await?;
+        for person in others.iter().filter(|person| person.email != second.email) {
+            let id = self.add_staff(person).await?;
+            let security = self.ops_login("ops_security").await?;
+            security.post(&format!("/api/admin/v1/ops-people/{id}/approvals"), &json!({})).await?;
             self.accept_invitation("/api/admin/v1", &person.email).await?;
         }
         Ok(())
+    }
+
+    async fn add_staff(&self, person: &Ops) -> Result<String> {
+        let admin = self.ops_login("ops_admin").await?;
+        let body = json!({"email": person.email, "name": person.name, "role": person.role});
+        let made = admin.post("/api/admin/v1/ops-people", &body).await?;
+        Ok(member(&made, "id")?.to_owned())
     }
 
     /// Delivers what waits, and sets the password by the invitation that came by mail.

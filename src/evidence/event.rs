@@ -46,6 +46,10 @@ events! {
     /// Registry: a platform was released by a second ops person.
     PlatformReleased = "platform.released" { suspension: SuspensionId, release: ReleaseId, }
 
+    /// Processor: one ops person proposed another; a second must approve.
+    OpsPersonProposed = "ops_person.proposed" { ops_person: OpsPersonId, role: String, }
+    /// Processor: the only ops person added the second one, since nobody was there to approve it.
+    OpsPersonAddedAlone = "ops_person.added_alone" { ops_person: OpsPersonId, role: String, }
     /// Processor: an ops person was added.
     OpsPersonAdded = "ops_person.added" { ops_person: OpsPersonId, role: String, }
     /// Processor: an ops person's access ended.
@@ -102,6 +106,10 @@ events! {
     FirstSignatoryNotified = "first_signatory.notified" {
         first_signatory: FirstSignatoryId, membership: MembershipId, delivered_at: Instant, authority_begins_at: Instant,
     }
+    /// The first signatory was withdrawn before its authority began.
+    FirstSignatoryWithdrawn = "first_signatory.withdrawn" { first_signatory: FirstSignatoryId, membership: Option<MembershipId>, }
+    /// The notice about a first signatory was delivered after the withdrawal: no authority follows.
+    FirstSignatoryNoticeVoid = "first_signatory.notice_void" { first_signatory: FirstSignatoryId, }
     /// A membership began.
     MembershipBegan = "membership.began" { membership: MembershipId, person: PersonId, role: String, until_on: Option<NaiveDate>, }
     /// A membership ended.

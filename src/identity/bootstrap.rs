@@ -1,10 +1,11 @@
-//! The first ops person: made by the command line with the ops role's login, once. Everybody after
-//! is invited by an `ops_admin`.
+//! The first ops person: made by the command line with the ops role's login. Everybody after is
+//! added by two persons of the staff; only a staff that fell to one of them is helped up from here.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::model::Secret;
 use super::password::PasswordHasher;
+use super::staff::may_bootstrap;
 use super::{decide, store};
 use crate::base::{Email, Error, Faults, Name, OpsPersonId, Result};
 use crate::db::{Db, Lock, LogId, Role};
@@ -14,7 +15,7 @@ use crate::http::OpsRole;
 /// Makes the first ops person, an `ops_admin`.
 ///
 /// # Errors
-/// [`Error::Conflict`] when there is, or was, any ops person; [`Error::Invalid`] for a short password.
+/// [`Error::Conflict`] when the staff can add the person itself; [`Error::Invalid`] for a short password.
 pub async fn bootstrap_ops(db: &Db, hasher: &PasswordHasher, email: Email, name: Name, password: SecretString) -> Result<OpsPersonId> {
     let password = Secret::from(password.expose_secret());
     let mut faults = Faults::default();
@@ -22,10 +23,11 @@ pub async fn bootstrap_ops(db: &Db, hasher: &PasswordHasher, email: Email, name:
     faults.check()?;
     let hash = hasher.hash(&password, db.entropy()).await?;
     let mut tx = db.write(Role::Ops, "bootstrap_ops", Lock::Heads, LogId::PROCESSOR, &[]).await?;
-    if store::ops_persons_exist(tx.conn()).await? {
+    let (staff, any) = (store::other_staff(tx.conn(), None).await?, store::ops_persons_exist(tx.conn()).await?);
+    if !may_bootstrap(staff, any) {
         return Err(Error::conflict("ops_exist", "There is an ops person already; an ops_admin invites further ones."));
     }
-    let id = store::insert_ops_person(&mut tx, &email, &name, OpsRole::OpsAdmin, Some(&hash)).await?;
+    let id = store::insert_ops_person(&mut tx, (&email, &name, OpsRole::OpsAdmin), None, Some(&hash)).await?;
     let event = Event::OpsPersonAdded { ops_person: id, role: OpsRole::OpsAdmin.to_string() };
     commit(tx, vec![NewEntry::new(LogId::PROCESSOR, id, &Actor::system(), event)]).await?;
     Ok(id)

@@ -152,6 +152,32 @@ impl Approval {
     }
 }
 
+/// Proof that a first signatory may be withdrawn. Demanded by the store function that does it.
+#[derive(Debug, Clone, Copy)]
+pub struct Withdrawal(());
+
+/// Says whether a first signatory may be withdrawn by ops: once, and only before its authority
+/// begins. From then on memberships are the customer's own to end.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub fn withdraw(withdrawn_at: Option<Instant>, authority_begins_at: Option<Instant>, now: Instant) -> Result<Withdrawal> {
+    if withdrawn_at.is_some() {
+        return Err(withdrawn());
+    }
+    if authority_begins_at.is_some_and(|begins_at| begins_at <= now) {
+        let detail = "The first signatory's authority has begun: only a person of the customer can end the membership.";
+        return Err(Error::conflict("authority_begun", detail));
+    }
+    Ok(Withdrawal(()))
+}
+
+/// The conflict of a first signatory that was withdrawn.
+#[must_use]
+pub const fn withdrawn() -> Error {
+    Error::conflict("already_withdrawn", "The first signatory was withdrawn before.")
+}
+
 /// Says whether a proposed first signatory may be approved: once, by somebody else, in the other role.
 ///
 /// # Errors
@@ -167,14 +193,6 @@ pub fn approve(proposed_by: Namer, approver: Namer, is_approved: bool) -> Result
     Ok(Approval { approved_by: approver.ops_person })
 }
 
-/// True if an ops person may be the second of two: added at least 72 hours ago, or among the staff
-/// of the installation's first 72 hours.
-#[must_use]
-pub fn may_second(added_at: Instant, founded_at: Instant, now: Instant) -> bool {
-    let settled = Duration::hours(72);
-    added_at.plus(settled) <= now || added_at <= founded_at.plus(settled)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,20 +200,6 @@ mod tests {
 
     fn at(millis: i64) -> Instant {
         Instant::from_millis(millis).unwrap()
-    }
-
-    #[test]
-    fn the_second_person_is_no_newcomer_but_for_the_founding_days() {
-        let hour = 3_600_000;
-        for (added, now, expected) in [
-            (0, 0, true),
-            (72 * hour, 72 * hour, true),
-            (72 * hour + 1, 72 * hour + 1, false),
-            (1_000 * hour, 1_072 * hour - 1, false),
-            (1_000 * hour, 1_072 * hour, true),
-        ] {
-            assert_eq!(may_second(at(added), at(0), at(now)), expected, "{added} {now}");
-        }
     }
 
     #[test]
@@ -272,6 +276,19 @@ mod tests {
             let mut faults = Faults::default();
             membership_until(is_auditor, until, day(10), &mut faults);
             assert_eq!(faults.is_empty(), good, "{is_auditor} {until:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_signatory_is_withdrawn_once_and_before_its_authority_begins() {
+        for (withdrawn, begins, now, good) in [
+            (None, None, 5, true),
+            (None, Some(6), 5, true),
+            (None, Some(5), 5, false),
+            (Some(1), None, 5, false),
+            (Some(1), Some(6), 5, false),
+        ] {
+            assert_eq!(withdraw(withdrawn.map(at), begins.map(at), at(now)).is_ok(), good, "{withdrawn:?} {begins:?} {now}");
         }
     }
 

@@ -10,6 +10,7 @@ mod decide;
 mod model;
 mod notice;
 mod password;
+mod staff;
 mod store;
 mod token;
 
@@ -19,7 +20,7 @@ pub use bootstrap::bootstrap_ops;
 pub use caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential, PlatformCaller};
 pub use model::{Authority, AuthorityKind, Needs, Secret};
 pub use password::{PasswordHasher, PasswordParams};
-pub use store::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, second_person, signatory};
+pub use store::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, ops_stepped_up, signatory, two_persons};
 
 use crate::delivery::Effects;
 

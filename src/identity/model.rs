@@ -68,8 +68,8 @@ impl Needs {
     /// What signing a scope with these subjects needs: every unit named; all units for `whole` and
     /// for a subject without a unit.
     #[must_use]
-    pub fn of_subjects(subjects: &[Selector]) -> Self {
-        let units: Option<BTreeSet<Reference>> = subjects.iter().map(|s| s.unit().cloned()).collect();
+    pub fn of_subjects<'a>(subjects: impl IntoIterator<Item = &'a Selector>) -> Self {
+        let units: Option<BTreeSet<Reference>> = subjects.into_iter().map(|s| s.unit().cloned()).collect();
         units.map_or(Self::AllUnits, Self::Units)
     }
 }

@@ -9,7 +9,6 @@ use super::token;
 use crate::base::{CustomerId, Email, MembershipId, OpsPersonId, Result, TypedId};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
-use crate::http::OpsRole;
 
 /// Tells everybody concerned but the one who acts.
 pub(super) async fn tell_people(tx: &mut WriteTx, customer: CustomerId, actor: MembershipId, about: Uuid, body: String) -> Result<()> {
@@ -42,15 +41,12 @@ pub(super) async fn tell_contacts(
     Ok(())
 }
 
-/// Tells the rest of the staff who was added to it, so that a stolen account adds nobody unseen.
-pub(super) async fn tell_staff(tx: &mut WriteTx, added: OpsPersonId, by: OpsPersonId, role: OpsRole) -> Result<()> {
-    let body = format!(
-        "{by} added {added} to the staff as {role}. If nobody knows why, end the access: POST /api/admin/v1/ops-people/{added}/endings."
-    );
-    for address in store::ops_guardians(tx.conn(), added).await? {
-        let (purpose, subject) = ("staff_added", "Somebody was added to the staff");
-        let message = NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: added.uuid(), address, subject, body: body.clone() };
-        enqueue(tx, message).await?;
+/// Tells all other ops persons about a change of the staff: a stolen account adds nobody unseen.
+pub(super) async fn tell_staff(tx: &mut WriteTx, actor: OpsPersonId, about: OpsPersonId, body: String) -> Result<()> {
+    for address in store::staff_to_be_told(tx.conn(), [actor, about]).await? {
+        let (purpose, subject) = ("staff_changed", "The staff has changed");
+        enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: about.uuid(), address, subject, body: body.clone() })
+            .await?;
     }
     Ok(())
 }

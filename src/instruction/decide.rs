@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::model::{Contest, Draft, Instruction, InstructionState, Version};
-use crate::base::{ContestId, Error, Instant, Reference, Result, Scope, Selector, Volume};
-use crate::identity::{Authority, AuthorityKind};
+use crate::base::{ContestId, Error, Instant, InstructionKind, Reference, Result, Scope, Selector, Volume};
+use crate::identity::{Authority, AuthorityKind, Needs};
 
 impl Instruction {
     /// Where one of its signed versions stands at `now`; what ends it for good is said first.
@@ -41,6 +41,14 @@ impl Instruction {
     #[must_use]
     pub fn state(&self, now: Instant) -> InstructionState {
         self.present(now).map_or(InstructionState::Draft, |number| self.version_state(number, now))
+    }
+
+    /// The subjects of its versions that are not over at `now`. A contest does not lift a
+    /// restriction, so what is contested counts.
+    fn standing(&self, now: Instant) -> impl Iterator<Item = &Selector> {
+        use InstructionState::{Expired, Revoked, Superseded};
+        let over = move |number: u32| matches!(self.version_state(number, now), Expired | Revoked | Superseded);
+        self.versions.iter().filter(move |(number, _)| !over(**number)).flat_map(|(_, version)| &version.subjects)
     }
 
     /// Its contests with the versions they mark.
@@ -124,6 +132,22 @@ pub fn may_stop(held: &[Authority], kind: AuthorityKind, now: Instant) -> bool {
     held.iter().any(|authority| authority.kind == kind && authority.begins_at <= now)
 }
 
+/// What withdrawing a restriction needs authority for: it releases, so every unit that it holds in.
+#[must_use]
+pub fn needs_to_lift(instruction: &Instruction, now: Instant) -> Needs {
+    Needs::of_subjects(instruction.standing(now))
+}
+
+/// What signing a draft with these subjects needs authority for. A new version of a restriction
+/// takes the place of those before it, so it needs what lifting them needs as well.
+#[must_use]
+pub fn needs_to_sign(instruction: &Instruction, subjects: &[Selector], now: Instant) -> Needs {
+    match instruction.kind {
+        InstructionKind::Restriction => Needs::of_subjects(subjects.iter().chain(instruction.standing(now))),
+        _ => Needs::of_subjects(subjects),
+    }
+}
+
 /// Whether ops may mark a version as appearing to infringe the law.
 ///
 /// # Errors
@@ -197,7 +221,7 @@ pub fn next(instruction: &Instruction, now: Instant) -> Vec<(Act, Option<&'stati
 /// True if the first says less than the second and nothing beside it.
 fn narrows((new, new_subjects): (&Scope, &[Selector]), (old, old_subjects): (&Scope, &[Selector])) -> bool {
     let wide: BTreeSet<&Selector> = old_subjects.iter().collect();
-    let references: BTreeSet<&Reference> = old_subjects.iter().filter_map(reference).collect();
+    let persons: BTreeSet<_> = old_subjects.iter().filter_map(person).collect();
     let same_subjects = new_subjects.iter().collect::<BTreeSet<_>>() == wide;
     let within = new.platforms.is_subset(&old.platforms)
         && new.channels.is_subset(&old.channels)
@@ -212,7 +236,7 @@ fn narrows((new, new_subjects): (&Scope, &[Selector]), (old, old_subjects): (&Sc
         && limited(new.volume.per_export, old.volume.per_export)
         && limited(per_day, old.volume.per_day)
         && limited(total, old.volume.total);
-    less && new_subjects.iter().all(|asked| covered(asked, &wide, &references)) && !(same_subjects && same_but_start(new, old))
+    less && new_subjects.iter().all(|asked| covered(asked, &wide, &persons)) && !(same_subjects && same_but_start(new, old))
 }
 
 /// True if the scopes are equal but for their first instant, which narrows nothing.
@@ -226,15 +250,18 @@ fn limited(new: Option<Volume>, old: Option<Volume>) -> bool {
     new.parts().iter().zip(old.parts()).all(|((_, new), (_, old))| old.is_none_or(|old| new.is_some_and(|new| new <= old)))
 }
 
-const fn reference(selector: &Selector) -> Option<&Reference> {
+/// A subject, and the unit it is named in.
+type Person<'a> = (&'a Reference, Option<&'a Reference>);
+
+const fn person(selector: &Selector) -> Option<Person<'_>> {
     match selector {
-        Selector::Subject { reference, .. } => Some(reference),
+        Selector::Subject { reference, unit, .. } => Some((reference, unit.as_ref())),
         _ => None,
     }
 }
 
 /// As [`Selector::covers`] over a whole list, by look-up: two lists have ten thousand selectors each.
-fn covered(asked: &Selector, wide: &BTreeSet<&Selector>, references: &BTreeSet<&Reference>) -> bool {
+fn covered(asked: &Selector, wide: &BTreeSet<&Selector>, persons: &BTreeSet<Person<'_>>) -> bool {
     let unit = asked.unit().cloned();
     let by_unit = unit.clone().is_some_and(|unit| wide.contains(&Selector::Unit { unit }));
     let by_group = match (asked, unit) {
@@ -243,11 +270,9 @@ fn covered(asked: &Selector, wide: &BTreeSet<&Selector>, references: &BTreeSet<&
         }
         _ => false,
     };
-    wide.contains(&Selector::Whole)
-        || by_unit
-        || by_group
-        || wide.contains(asked)
-        || reference(asked).is_some_and(|r| references.contains(r))
+    // A subject named in one unit does not cover the same one named in none, or in another.
+    let by_person = person(asked).is_some_and(|(r, unit)| persons.contains(&(r, None)) || persons.contains(&(r, unit)));
+    wide.contains(&Selector::Whole) || by_unit || by_group || by_person || wide.contains(asked)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! new version narrows a contested one.
 
 use super::*;
-use crate::base::{InstructionKind, sha256};
+use crate::base::sha256;
 use crate::instruction::history::history;
 use crate::instruction::model::{Confirmation, Content, Wording, Written};
 
@@ -204,6 +204,53 @@ fn while_a_version_is_contested_only_a_narrower_one_can_be_signed() {
         assert_eq!(code(may_sign(&open, 2, now)), if narrower { "ok" } else { "contested-not-narrowed" }, "{name}");
         let answered = drafted(instruction(vec![contested(version("03-01", None), true)]), 2, scope, subjects);
         assert_eq!(code(may_sign(&answered, 2, now)), "ok", "{name}");
+    }
+}
+
+#[test]
+fn a_subject_in_one_unit_does_not_cover_the_same_subject_in_none() {
+    let subject = |unit: Option<&str>, groups: &[&str]| Selector::Subject {
+        reference: "p1".parse().unwrap(),
+        unit: unit.map(|u| u.parse().unwrap()),
+        groups: groups.iter().map(|g| g.parse().unwrap()).collect(),
+    };
+    let group = Selector::Group { unit: "S03".parse().unwrap(), group: "7B".parse().unwrap() };
+    let mut all = vec![Selector::Whole, unit("S03"), unit("S04"), group, subject(None, &[])];
+    all.extend([subject(Some("S03"), &[]), subject(Some("S03"), &["7B"]), subject(Some("S04"), &["7B"])]);
+    for old in &all {
+        for asked in &all {
+            let (wide, persons) = ([old].into(), person(old).into_iter().collect());
+            assert_eq!(covered(asked, &wide, &persons), old.covers(asked), "{old:?} {asked:?}");
+        }
+    }
+    // Negative control: with the reference alone looked up, these two were equal.
+    assert!(!subject(Some("S03"), &[]).covers(&subject(None, &[])));
+}
+
+#[test]
+fn lifting_a_restriction_needs_every_unit_in_which_it_holds() {
+    let now = at("06-01");
+    let of = |subjects: Vec<Selector>, from, until| Version { subjects, ..version(from, until) };
+    let restriction = |versions| Instruction { kind: InstructionKind::Restriction, ..instruction(versions) };
+    let units = |names: &[&str]| Needs::Units(names.iter().map(|name| name.parse().unwrap()).collect());
+    let first = || of(vec![unit("S01")], "03-01", None);
+    for (instruction, lift, sign) in [
+        (restriction(vec![]), units(&[]), units(&["S03"])),
+        (restriction(vec![first()]), units(&["S01"]), units(&["S01", "S03"])),
+        (restriction(vec![of(vec![Selector::Whole], "03-01", None)]), Needs::AllUnits, Needs::AllUnits),
+        // What is over holds nowhere; what is contested, or has not begun, counts.
+        (restriction(vec![of(vec![Selector::Whole], "03-01", Some("06-01"))]), units(&[]), units(&["S03"])),
+        (
+            restriction(vec![of(vec![Selector::Whole], "03-01", None), of(vec![unit("S02")], "05-01", None)]),
+            units(&["S02"]),
+            units(&["S02", "S03"]),
+        ),
+        (restriction(vec![first(), of(vec![unit("S02")], "07-01", None)]), units(&["S01", "S02"]), units(&["S01", "S02", "S03"])),
+        (restriction(vec![contested(first(), false)]), units(&["S01"]), units(&["S01", "S03"])),
+        // Negative control: another kind is narrowed by whom its new subjects belong to.
+        (instruction(vec![first()]), units(&["S01"]), units(&["S03"])),
+    ] {
+        assert_eq!((needs_to_lift(&instruction, now), needs_to_sign(&instruction, &[unit("S03")], now)), (lift, sign));
     }
 }
 

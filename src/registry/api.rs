@@ -3,14 +3,14 @@
 
 use axum::extract::State;
 
-use super::decide::{ReleaseStep, decide_release};
+use super::decide::{Proposal, ReleaseStep, decide_release};
 use super::store::{self, PlatformRow, SuspensionRow};
 use crate::app::App;
 use crate::base::{Code, Instant, Note, OpsPersonId, Page, ReleaseId, Result, SuspensionId, TypedId};
 use crate::db::{Lock, LogId, Role};
 use crate::evidence::{Event, NewEntry, Receipted, commit_one};
 use crate::http::{Access, Created, ETag, Json, OpsRole, PathId, Query, Route, routes};
-use crate::identity::{OpsCaller, second_person};
+use crate::identity::{OpsCaller, ops_stepped_up, two_persons};
 
 crate::request! {
     /// A stop of a platform's gate.
@@ -107,7 +107,7 @@ impl From<SuspensionRow> for PlatformSuspensionView {
 }
 
 const SECURITY: &[OpsRole] = &[OpsRole::OpsSecurity];
-const RELEASING: &[OpsRole] = &[OpsRole::OpsSecurity, OpsRole::OpsAdmin];
+const RELEASING: &[OpsRole] = &[OpsRole::OpsSecurity, OpsRole::OpsAdmin, OpsRole::OpsPrivacy];
 
 /// The routes of platforms.
 #[must_use]
@@ -199,7 +199,8 @@ async fn get_platform_suspension(
 
 /// Proposes or carries out the release of a platform.
 ///
-/// The first call, by `ops_security`, proposes; a call by another ops person releases.
+/// The first call, by `ops_security`, proposes; a call by another ops person releases. Both with
+/// step-up, and neither by somebody who joined the staff within the last 72 hours.
 #[utoipa::path(post, path = "/api/admin/v1/platforms/{platform}/suspensions/{suspension_id}/releases",
     params(("platform" = Code, Path, description = "Its code."), ("suspension_id" = SuspensionId, Path, description = "The suspension.")),
     responses((status = 201, body = Receipted<PlatformSuspensionView>, description = "Proposed or released: see `state`.")))]
@@ -208,17 +209,17 @@ async fn release_platform(
     caller: OpsCaller,
     PathId((platform, id)): PathId<(Code, SuspensionId)>,
 ) -> Result<Created<Receipted<PlatformSuspensionView>>> {
-    let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "release platform", Lock::RegistryAlone, LogId::REGISTRY, &[]).await?;
-    let (found, now) = (store::suspension(tx.conn(), &platform, id).await?, tx.now());
+    let found = store::suspension(tx.conn(), &platform, id).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     let is_security = caller.role == OpsRole::OpsSecurity;
     let event = match decide_release(found.proposal(), found.released_at.is_some(), by, is_security)? {
         ReleaseStep::Propose => {
             let release = store::propose_release(&mut tx, id, by).await?;
             Event::PlatformReleaseProposed { suspension: id, release }
         }
-        ReleaseStep::Carry(release) => {
-            second_person(tx.conn(), by, now).await?;
+        ReleaseStep::Carry(Proposal { release, by: first }) => {
+            two_persons(&mut tx, first, by).await?;
             store::release(&mut tx, id, by).await?;
             Event::PlatformReleased { suspension: id, release }
         }

@@ -18,7 +18,7 @@ pub enum ReleaseStep {
     /// Proposes it; everything stays stopped.
     Propose,
     /// Carries out this proposal.
-    Carry(ReleaseId),
+    Carry(Proposal),
 }
 
 /// What the call of an ops person does to a suspension that ops made.
@@ -34,7 +34,7 @@ pub fn decide_release(proposed: Option<Proposal>, released: bool, by: OpsPersonI
         Some(proposal) if proposal.by == by => {
             Err(Error::conflict("second_person_required", "Another ops person must carry out the release that you proposed."))
         }
-        Some(proposal) => Ok(ReleaseStep::Carry(proposal.release)),
+        Some(proposal) => Ok(ReleaseStep::Carry(proposal)),
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
             let found = match decide_release(proposed, released, by, is_security) {
                 Ok(ReleaseStep::Propose) => "propose".to_owned(),
                 Ok(ReleaseStep::Carry(carried)) => {
-                    assert_eq!(carried, release);
+                    assert_eq!(Some(carried), proposal);
                     "carry".to_owned()
                 }
                 Err(error) => error.to_string(),

@@ -1,6 +1,7 @@
 //! Who acts: sessions, keys, people, and the path of a first signatory.
 
 use chrono::Duration;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Client, Harness, JONAS, KARI, PRIVACY, SECURITY, export, instruction, run};
@@ -133,7 +134,66 @@ async fn only_people_authority_grants_and_the_customer_is_never_left_without_it(
     .await;
 }
 
-pub async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
+#[tokio::test]
+async fn an_invitation_does_not_tell_who_is_in_the_system() {
+    run(async |h: &Harness| {
+        let (kari, mette) = (h.person(KARI).await, h.person("mette.holm@soby.example").await);
+        let theirs = mette.get("/api/v1/people").await.expect(200).json();
+        let own = theirs["data"].as_array().unwrap().iter().find(|m| m["email"] == "mette.holm@soby.example").unwrap().clone();
+        let name = own["name"].as_str().unwrap();
+        // Somebody known elsewhere and somebody unknown look the same.
+        let known = kari.post("/api/v1/people", &member("mette.holm@soby.example", json!([]))).await.expect(201);
+        let unknown = kari.post("/api/v1/people", &member("nobody@soby.example", json!([]))).await.expect(201);
+        for made in [&known, &unknown] {
+            let one = kari.get(&format!("/api/v1/people/{}", made.text("/id"))).await.expect(200);
+            let listed = kari.get("/api/v1/people").await.expect(200);
+            for view in [made.json(), one.json()] {
+                assert_eq!((&view["name"], &view["person"], &view["accepted_at"]), (&json!("A Person"), &Value::Null, &Value::Null));
+            }
+            for answer in [made, &one, &listed] {
+                let text = String::from_utf8_lossy(&answer.bytes);
+                assert!(!text.contains(name) && !text.contains(own["person"].as_str().unwrap()), "{text}");
+            }
+        }
+        // Negative control: from the first login for this customer on the name is the person's own.
+        h.log_in_as("mette.holm@soby.example", &h.customer("Nordvik")).await;
+        let seen = kari.get(&format!("/api/v1/people/{}", known.text("/id"))).await.expect(200).json();
+        assert_eq!((&seen["name"], &seen["person"]), (&own["name"], &own["person"]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_who_can_act_now_keeps_a_customer_from_locking_itself_out() {
+    run(async |h: &Harness| {
+        let anders = async || h.person("anders.moe@nordvik.example").await;
+        let people = json!([{"kind": "people"}]);
+        let first = anders().await;
+        let listed = first.get("/api/v1/people").await.expect(200).json();
+        let id = |email: &str| {
+            listed["data"].as_array().unwrap().iter().find(|m| m["email"] == email).unwrap()["id"].as_str().unwrap().to_owned()
+        };
+        let ending = |email: &str| format!("/api/v1/people/{}/authorities/people/endings", id(email));
+        first.post("/api/v1/people", &member("late@nordvik.example", people.clone())).await.expect(201);
+        let guest = crate::support::with(member("guest@nordvik.example", people), json!({"until_on": "2026-11-25"}));
+        first.post("/api/v1/people", &guest).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        h.login(KARI).await;
+        first.post(&ending(KARI), &json!({})).await.expect(201);
+        // Who was invited and has not come, and whose last day is over, could not grant.
+        let last = ending("anders.moe@nordvik.example");
+        first.post(&last, &json!({})).await.expect(409);
+        h.invited("guest@nordvik.example", &h.customer("Nordvik")).await;
+        h.advance(Duration::days(2));
+        anders().await.post(&last, &json!({})).await.expect(409);
+        // Negative control: somebody who has come can.
+        h.invited("late@nordvik.example", &h.customer("Nordvik")).await;
+        anders().await.post(&last, &json!({})).await.expect(201);
+    })
+    .await;
+}
+
+async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
     let body = json!({"name": "Fjell kommune", "kind": "school_owner", "country": "NO", "zone": "Europe/Oslo", "language": "nb",
         "privacy_contacts": ["personvern@fjell.example"], "second_contacts": []});
     let customer = admin.post("/api/admin/v1/customers", &body).await.expect(201).text("/id");
@@ -181,6 +241,88 @@ async fn a_first_signatory_needs_two_ops_persons_a_delivered_notice_and_72_hours
         h.signed(&rektor, &instruction()).await;
         let ask = crate::support::with(export(), json!({"customer": "site-7007-its", "subjects": [{"kind": "unit", "unit": "F1"}]}));
         h.ask(&h.platform("itslearning"), "k", &ask).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_first_signatory_is_withdrawn_before_its_authority_begins_and_another_is_named() {
+    run(async |h: &Harness| {
+        let (admin, privacy, security) = (h.person(ADMIN).await, h.person(PRIVACY).await, h.person(SECURITY).await);
+        let (customer, agreement, _) = new_customer(h, &admin).await;
+        let path = format!("/api/admin/v1/customers/{customer}");
+        admin.post(&format!("{path}/agreements/{agreement}/offers"), &json!({})).await.expect(201);
+        let path = format!("{path}/first-signatories");
+        let propose = async |email: &str| {
+            let proposal = json!({"agreement": agreement, "email": email, "name": "Rektor Fjell"});
+            format!("{path}/{}", admin.post(&path, &proposal).await.expect(201).text("/id"))
+        };
+        // Proposed only: withdrawn by a role that may neither propose nor approve.
+        let one = propose("slip@fjell.example").await;
+        let gone = security.post(&format!("{one}/withdrawals"), &json!({})).await.expect(201);
+        assert_eq!(gone.text("/membership"), "null");
+        security.post(&format!("{one}/withdrawals"), &json!({})).await.expect(409);
+        privacy.post(&format!("{one}/approvals"), &json!({})).await.expect(409);
+        // Approved, its notice not yet sent: the delivery that comes later brings no authority.
+        let two = propose("wrong@fjell.example").await;
+        privacy.post(&format!("{two}/approvals"), &json!({})).await.expect(201);
+        privacy.post(&format!("{two}/withdrawals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let seen = admin.get(&two).await.expect(200).json();
+        assert_eq!((&seen["delivered_at"], &seen["authority_begins_at"]), (&Value::Null, &Value::Null));
+        // Told, and inside the 72 hours: who was invited is out at once.
+        let three = propose("rektor@fjell.example").await;
+        privacy.post(&format!("{three}/approvals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let rektor = h.invited("rektor@fjell.example", &customer).await;
+        rektor.get("/api/v1/me").await.expect(200);
+        admin.post(&format!("{three}/withdrawals"), &json!({})).await.expect(201);
+        rektor.get("/api/v1/me").await.expect(401);
+        // Another is named, here the same person once more; once its authority has begun it stays.
+        let four = propose("rektor@fjell.example").await;
+        privacy.post(&format!("{four}/approvals"), &json!({})).await.expect(201);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        h.advance(Duration::hours(72));
+        let rektor = h.log_in_as("rektor@fjell.example", &customer).await;
+        h.person(SECURITY).await.post(&format!("{four}/withdrawals"), &json!({})).await.expect(409);
+        // Negative control: the authority that the withdrawn ones never had.
+        rektor.post("/api/v1/people", &member("next@fjell.example", json!([]))).await.expect(201);
+    })
+    .await;
+}
+
+/// A clock that is turned by the offset that the database stores, as the system clock of a demo is.
+struct TurnedClock(mandate::base::Instant, std::sync::atomic::AtomicI64);
+
+impl mandate::base::Clock for TurnedClock {
+    fn now(&self) -> mandate::base::Instant {
+        self.0.plus(Duration::milliseconds(self.1.load(std::sync::atomic::Ordering::SeqCst)))
+    }
+    fn is_system(&self) -> bool {
+        false
+    }
+    fn set_offset_millis(&self, offset: i64) {
+        self.1.store(offset, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_advanced_ends_a_session_at_the_next_read() {
+    run(async |h: &Harness| {
+        let kari = h.login(KARI).await;
+        let clock = std::sync::Arc::new(TurnedClock(h.app.db.clock().now(), 0.into()));
+        let entropy = std::sync::Arc::new(mandate::base::SeededEntropy::new(11));
+        let mut app = h.app.clone();
+        app.db = mandate::db::Db::new(&h.database.urls, 2, clock, entropy).unwrap();
+        let router = mandate::app::router(app.clone()).unwrap();
+        let kari = Client { router, token: kari.token };
+        let mut owner = mandate::db::connect(h.database.owner_url.expose_secret()).await.unwrap();
+        // Negative control: a little later the session is still there. Nothing is written in between.
+        mandate::db::advance_clock(&mut owner, Duration::seconds(30)).await.unwrap();
+        kari.get("/api/v1/me").await.expect(200);
+        mandate::db::advance_clock(&mut owner, Duration::minutes(31)).await.unwrap();
+        kari.get("/api/v1/me").await.expect(401);
+        app.db.close().await;
     })
     .await;
 }

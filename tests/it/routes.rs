@@ -150,6 +150,38 @@ async fn every_route_refuses_every_role_it_does_not_name() {
     .await;
 }
 
+#[tokio::test]
+async fn a_log_that_is_no_customers_is_answered_like_an_absent_customer_on_every_route() {
+    run(async |h: &Harness| {
+        let logs = h.logs().await;
+        assert_eq!(logs.iter().filter(|(_, kind, _)| kind == "platform").count(), 3);
+        let callers = [h.person(ADMIN).await, h.person(PRIVACY).await, h.person(SECURITY).await];
+        let (mut compared, mut found) = (0, 0);
+        for route in mandate::app::table() {
+            if !parameters(&route).iter().any(|name| name == "customer_id") {
+                continue;
+            }
+            let with = |customer: &str| path(&route, |name| if name == "customer_id" { customer.to_owned() } else { absent(name) });
+            for client in &callers {
+                let nowhere = call(client, &route, &with(&absent("customer_id")), "x").await;
+                for (id, kind, name) in &logs {
+                    let answer = call(client, &route, &with(&format!("cus_{}", id.simple())), "x").await;
+                    if kind == "customer" {
+                        // Negative control: some routes find a customer.
+                        found += usize::from(answer.status == 200);
+                        continue;
+                    }
+                    let what = format!("{} {} as {name}", route.method, route.path);
+                    assert_eq!((answer.status, &answer.bytes), (nowhere.status, &nowhere.bytes), "{what}");
+                    compared += usize::from(answer.status == 404);
+                }
+            }
+        }
+        assert!(compared > 50 && found > 20, "{compared} {found}");
+    })
+    .await;
+}
+
 /// Something of the neighbour's for each parameter that names a tenant's record.
 async fn neighbours(h: &Harness) -> BTreeMap<&'static str, String> {
     let mette = h.person("mette.holm@soby.example").await;

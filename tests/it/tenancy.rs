@@ -76,6 +76,45 @@ async fn no_role_sees_a_row_without_its_tenant() {
 }
 
 #[tokio::test]
+async fn ops_ends_no_membership_but_a_withdrawn_first_signatorys() {
+    run(async |h: &Harness| {
+        let nordvik: uuid::Uuid = h.customer("Nordvik").strip_prefix("cus_").unwrap().parse().unwrap();
+        // Negative control: the same statement as the role that may end memberships.
+        for (role, ends) in [(Role::Ops, false), (Role::App, true)] {
+            let mut conn = connect(h, role).await;
+            let mut tx = conn.begin().await.unwrap();
+            sqlx::query("SELECT set_config('mandate.customer', $1, true)").bind(nordvik.to_string()).execute(&mut *tx).await.unwrap();
+            let done = sqlx::query("UPDATE membership SET ended_at = now()").execute(&mut *tx).await.unwrap();
+            assert_eq!(done.rows_affected() > 0, ends, "{role:?}");
+            tx.rollback().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_customers_login_names_no_other_customer_to_a_platform() {
+    run(async |h: &Harness| {
+        let id = |name: &str| -> uuid::Uuid { h.customer(name).strip_prefix("cus_").unwrap().parse().unwrap() };
+        let (nordvik, soby) = (id("Nordvik"), id("Søby"));
+        let mut app = connect(h, Role::App).await;
+        for (named, may) in [(soby, false), (nordvik, true)] {
+            let mut tx = app.begin().await.unwrap();
+            sqlx::query("SELECT set_config('mandate.customer', $1, true)").bind(nordvik.to_string()).execute(&mut *tx).await.unwrap();
+            let insert =
+                "INSERT INTO external_id (platform, external_id, customer_id, since_at) VALUES ('skoleintra', 'stolen', $1, now())";
+            let inserted = sqlx::query(insert).bind(named).execute(&mut *tx).await;
+            match inserted {
+                Ok(_) => assert!(may),
+                Err(error) => assert!(!may && error.to_string().contains("row-level security"), "{error}"),
+            }
+            tx.rollback().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_runtime_role_changes_what_was_signed_or_decided() {
     run(async |h: &Harness| {
         fill(h).await;

@@ -1,5 +1,5 @@
 //! Releases: of the customer's own suspension by its person with `export` authority and step-up, of
-//! one made by ops by `ops_security` and a second ops person. A release of one never lifts the other.
+//! one made by ops by `ops_security` and a second ops person, both with step-up. A release of one never lifts the other.
 
 use axum::extract::State;
 
@@ -11,8 +11,8 @@ use crate::customer::view::SuspensionView;
 use crate::db::{Lock, Role};
 use crate::evidence::{Event, NewEntry, Receipted, SuspendedBy, commit_one};
 use crate::http::{Created, Json, OpsRole, PathId};
-use crate::identity::{AuthorityKind, InstitutionCaller, Needs, OpsCaller, second_person, signatory};
-use crate::registry::{ReleaseStep, decide_release};
+use crate::identity::{AuthorityKind, InstitutionCaller, Needs, OpsCaller, ops_stepped_up, signatory, two_persons};
+use crate::registry::{Proposal, ReleaseStep, decide_release};
 
 crate::request! {
     /// A release; it says nothing more.
@@ -60,9 +60,9 @@ pub(super) async fn release_customer(
     PathId((customer, id)): PathId<(CustomerId, SuspensionId)>,
     Json(NewRelease {}): Json<NewRelease>,
 ) -> Result<Created<Receipted<SuspensionView>>> {
-    let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "release_customer", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
-    let (present, now) = (store::suspension(tx.conn(), customer, id).await?, tx.now());
+    let present = store::suspension(tx.conn(), customer, id).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     if present.view.made_by != SuspendedBy::Ops {
         return Err(OTHERS);
     }
@@ -75,8 +75,8 @@ pub(super) async fn release_customer(
             tell_customer(&mut tx, "customer_release_proposed", id.uuid(), "The release of a suspension is proposed", body).await?;
             Event::CustomerReleaseProposed { suspension: id, release }
         }
-        ReleaseStep::Carry(release) => {
-            second_person(tx.conn(), by, now).await?;
+        ReleaseStep::Carry(Proposal { release, by: first }) => {
+            two_persons(&mut tx, first, by).await?;
             store::release(&mut tx, customer, id, release, by.uuid()).await?;
             let body =
                 format!("Two persons of the processor have released the suspension {id}. Exports that you instruct are possible again.");

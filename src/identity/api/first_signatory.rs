@@ -1,6 +1,7 @@
 //! The first signatory of a customer: named by two ops persons of both roles, told to the
 //! agreement's contact, and without authority until 72 hours after that notice was delivered. A
-//! stolen ops account would name itself; this is what it runs into.
+//! stolen ops account would name itself; this is what it runs into. Until its authority begins, ops
+//! can withdraw it.
 
 use axum::extract::State;
 use futures_util::future::BoxFuture;
@@ -14,10 +15,10 @@ use crate::evidence::{Actor, Event, NewEntry, Receipted, commit, commit_one, hea
 use crate::http::{Created, CustomerRole, Json, OpsRole, PathId, Query};
 use crate::identity::NOTICE_PURPOSE;
 use crate::identity::caller::OpsCaller;
-use crate::identity::decide::{Namer, approve};
+use crate::identity::decide::{Namer, approve, withdraw, withdrawn};
 use crate::identity::model::{AuthorityKind, NamingRole};
 use crate::identity::notice::{invite, tell_contacts};
-use crate::identity::store::{self, Enroller, Invitee, second_person};
+use crate::identity::store::{self, Enroller, Invitee, ops_stepped_up, two_persons};
 
 crate::request! {
     /// The person that the signed agreement names.
@@ -34,6 +35,11 @@ crate::request! {
 crate::request! {
     /// An approval; it says nothing more.
     pub struct NewApproval {}
+}
+
+crate::request! {
+    /// A withdrawal; it says nothing more.
+    pub struct NewWithdrawal {}
 }
 
 /// Proposes a customer's first signatory.
@@ -53,7 +59,7 @@ pub(super) async fn propose_first_signatory(
         _ => return Err(Error::invalid("agreement", "not_offered", "must be an agreement that was offered to this customer")),
     }
     let (person, _) = store::person_for_invitation(&mut tx, &new.email, &new.name).await?;
-    let id = store::insert_first_signatory(&mut tx, customer, new.agreement, person, by).await?;
+    let id = store::insert_first_signatory(&mut tx, customer, new.agreement, (person, &new.name), by).await?;
     let body = format!(
         "{} was proposed as the first signatory of your institution for the agreement {}. A second person of the processor must approve; 72 hours later the person can sign for you. If this is wrong, tell us at once.",
         new.name, new.agreement
@@ -88,16 +94,20 @@ pub(super) async fn approve_first_signatory(
     PathId((customer, id)): PathId<(CustomerId, FirstSignatoryId)>,
     Json(NewApproval {}): Json<NewApproval>,
 ) -> Result<Created<Receipted<FirstSignatoryView>>> {
-    let by = caller.person()?;
     let mut tx = app.db.write(Role::Ops, "approve_first_signatory", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
     let present = store::first_signatory(tx.conn(), customer, id).await?;
-    let (proposer, now) = (namer(&mut tx, present.proposed_by).await?, tx.now());
+    let by = ops_stepped_up(&mut tx, &caller).await?;
+    if present.withdrawn_at.is_some() {
+        return Err(withdrawn());
+    }
+    let proposer = namer(&mut tx, present.proposed_by).await?;
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
-    second_person(tx.conn(), by, now).await?;
+    two_persons(&mut tx, present.proposed_by, by).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let name = store::customer_name(tx.conn(), customer).await?;
     let role = CustomerRole::CustomerAdmin;
-    let membership = store::insert_membership(&mut tx, Enroller::Ops(approval), customer, present.person, role, None).await?;
+    let membership =
+        store::insert_membership(&mut tx, Enroller::Ops(approval), customer, (present.person, &present.name), role, None).await?;
     let body = format!(
         "{} was named as the first signatory of {name} for the agreement {}. 72 hours after this notice the person can accept the agreement and sign instructions for your institution. If this is wrong, tell us at once: answer through the contact that your agreement names.",
         present.name, present.agreement
@@ -116,13 +126,50 @@ pub(super) async fn approve_first_signatory(
     Ok(Created::at(format!("/api/admin/v1/customers/{customer}/first-signatories/{id}"), Receipted { value: view, receipt }))
 }
 
-/// What the delivered notice sets in motion: authority of every kind, 72 hours later.
+/// Withdraws a customer's first signatory before its authority begins.
+///
+/// Its membership ends at once, the agreement's contact is told, and another can be proposed.
+#[utoipa::path(post, path = "/api/admin/v1/customers/{customer_id}/first-signatories/{first_signatory_id}/withdrawals",
+    params(("customer_id" = CustomerId, Path, description = "The customer."), ("first_signatory_id" = FirstSignatoryId, Path, description = "The proposal.")),
+    request_body = NewWithdrawal, responses((status = 201, body = Receipted<FirstSignatoryView>, description = "Withdrawn: no authority begins.")))]
+pub(super) async fn withdraw_first_signatory(
+    State(app): State<App>,
+    caller: OpsCaller,
+    PathId((customer, id)): PathId<(CustomerId, FirstSignatoryId)>,
+    Json(NewWithdrawal {}): Json<NewWithdrawal>,
+) -> Result<Created<Receipted<FirstSignatoryView>>> {
+    let by = caller.person()?;
+    let mut tx = app.db.write(Role::Ops, "withdraw_first_signatory", Lock::Heads, caller.scope_of(customer).customer().into(), &[]).await?;
+    let present = store::first_signatory(tx.conn(), customer, id).await?;
+    let verdict = withdraw(present.withdrawn_at, present.authority_begins_at, tx.now())?;
+    store::withdraw_first_signatory(&mut tx, verdict, customer, &present, by).await?;
+    let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
+    let name = store::customer_name(tx.conn(), customer).await?;
+    let body = format!(
+        "{} is no longer named as the first signatory of {name} for the agreement {}: the processor has withdrawn it. The person cannot act for your institution.",
+        present.name, present.agreement
+    );
+    let (purpose, subject) = ("first_signatory_withdrawn", "Your institution's first signatory was withdrawn");
+    enqueue(&mut tx, NewMessage { customer: customer.into(), purpose, subject_id: id.uuid(), address: contact, subject, body }).await?;
+    let view = store::first_signatory(tx.conn(), customer, id).await?.into();
+    let ended =
+        present.membership.map(|membership| NewEntry::new(customer, membership, &caller.actor(), Event::MembershipEnded { membership }));
+    let event = Event::FirstSignatoryWithdrawn { first_signatory: id, membership: present.membership };
+    let entries = ended.into_iter().chain([NewEntry::new(customer, id, &caller.actor(), event)]).collect();
+    let receipt = commit(tx, entries).await?.pop().ok_or_else(|| Error::internal("an entry without its receipt"))?;
+    Ok(Created::at(format!("/api/admin/v1/customers/{customer}/first-signatories/{id}"), Receipted { value: view, receipt }))
+}
+
+/// What the delivered notice sets in motion: authority of every kind, 72 hours later; nothing if the
+/// first signatory was withdrawn before.
 pub(in crate::identity) fn first_signatory_notified(tx: &mut WriteTx, delivered: Delivered) -> BoxFuture<'_, Result<Vec<NewEntry>>> {
     Box::pin(async move {
         let customer = CustomerId::from(delivered.customer.0);
         let id = FirstSignatoryId::from(delivered.subject_id);
-        let (membership, begins_at) = store::notified(tx, customer, id, delivered.message).await?;
         let actor = Actor::system();
+        let Some((membership, begins_at)) = store::notified(tx, customer, id, delivered.message).await? else {
+            return Ok(vec![NewEntry::new(customer, id, &actor, Event::FirstSignatoryNoticeVoid { first_signatory: id })]);
+        };
         let event =
             Event::FirstSignatoryNotified { first_signatory: id, membership, delivered_at: tx.now(), authority_begins_at: begins_at };
         let mut entries = vec![NewEntry::new(customer, id, &actor, event)];

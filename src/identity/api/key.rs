@@ -15,7 +15,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::{InstitutionCaller, OpsCaller};
 use crate::identity::decide::key_made;
 use crate::identity::model::KeyRole;
-use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_with_authority, second_person};
+use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_with_authority, ops_stepped_up, two_persons};
 use crate::identity::token;
 use uuid::Uuid;
 
@@ -234,11 +234,12 @@ pub(super) async fn approve_platform_key(
     PathId((platform, id)): PathId<(Code, ApiKeyId)>,
     Json(NewKeyApproval {}): Json<NewKeyApproval>,
 ) -> Result<Created<Receipted<ApiKeyView>>> {
-    let by = caller.person()?;
     let mut tx = processor(&app, "approve_platform_key").await?;
-    let (holder, now) = (KeyHolder::Platform(platform.clone()), tx.now());
+    let holder = KeyHolder::Platform(platform.clone());
     store::key(tx.conn(), &holder, id).await?;
-    second_person(tx.conn(), by, now).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
+    let maker = store::maker_of_key(tx.conn(), id).await?;
+    two_persons(&mut tx, maker, by).await?;
     store::approve_key(&mut tx, &platform, id, by).await?;
     let view = store::key(tx.conn(), &holder, id).await?.into();
     let location = format!("/api/admin/v1/platforms/{platform}/api-keys");

@@ -23,7 +23,9 @@ const OPS_PERSONS: Access = Access::admin_session(OpsRole::ALL);
 const OPS_ADMIN: Access = Access::admin_session(&[OpsRole::OpsAdmin]);
 const STOPPING_KEYS: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsSecurity]);
 const APPROVING_KEYS: Access = STOPPING_KEYS;
+const APPROVING_STAFF: Access = STOPPING_KEYS;
 const NAMING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy]);
+const WITHDRAWING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::OpsPrivacy, OpsRole::OpsSecurity]);
 
 /// All routes of this feature.
 #[must_use]
@@ -60,9 +62,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(ACTING, http!(people::end_authority)),
         Route::new(OPS_READERS, http!(ops_people::list_ops_people)),
         Route::new(OPS_ADMIN, http!(ops_people::add_ops_person)),
+        Route::new(APPROVING_STAFF, http!(ops_people::approve_ops_person)),
         Route::new(OPS_ADMIN, http!(ops_people::end_ops_person)),
         Route::new(NAMING, http!(first_signatory::propose_first_signatory)),
         Route::new(NAMING, http!(first_signatory::approve_first_signatory)),
+        Route::new(WITHDRAWING, http!(first_signatory::withdraw_first_signatory)),
         Route::new(OPS_READERS, http!(first_signatory::list_first_signatories)),
         Route::new(OPS_READERS, http!(first_signatory::get_first_signatory)),
     ]

@@ -123,7 +123,7 @@ pub(super) async fn invite_person(
     check_grants(&mut tx, customer, &new.authority, &mut faults, &Pointer::default().at("authority")).await?;
     faults.check()?;
     let (person, has_password) = store::person_for_invitation(&mut tx, &new.email, &new.name).await?;
-    let id = store::insert_membership(&mut tx, Enroller::Person(by), customer, person, new.role, new.until_on).await?;
+    let id = store::insert_membership(&mut tx, Enroller::Person(by), customer, (person, &new.name), new.role, new.until_on).await?;
     let event = Event::MembershipBegan { membership: id, person, role: new.role.to_string(), until_on: new.until_on };
     let mut entries = vec![NewEntry::new(customer, id, &caller.actor(), event)];
     for grant in &new.authority {
@@ -148,12 +148,16 @@ async fn done(mut tx: WriteTx, customer: CustomerId, id: MembershipId, entries: 
     Ok(Created::at(format!("/api/v1/people/{id}"), Receipted { value: view, receipt }))
 }
 
-/// Demands that somebody else can still grant: a customer must not lock itself out.
+/// Demands that somebody else can grant now: a customer must not lock itself out.
 async fn leaves_somebody(tx: &mut WriteTx, customer: CustomerId, id: MembershipId) -> Result<()> {
-    if store::people_elsewhere(tx.conn(), customer, id).await? {
+    let (now, zone) = (tx.now(), store::own_customer(tx.conn()).await?.zone);
+    if store::people_elsewhere(tx.conn(), customer, id, (now, now.date_in(zone))).await? {
         return Ok(());
     }
-    Err(Error::conflict("last_people_authority", "Nobody else has authority over people: grant it to another person first."))
+    Err(Error::conflict(
+        "last_people_authority",
+        "Nobody else can grant authority now: give authority over people to another person, who logs in, first.",
+    ))
 }
 
 async fn as_people_signatory(tx: &mut WriteTx, caller: &InstitutionCaller, held: &[Authority]) -> Result<Signatory> {

@@ -71,9 +71,9 @@ impl From<Authority> for AuthorityView {
 pub struct MemberView {
     /// The membership.
     pub id: MembershipId,
-    /// The person.
-    pub person: PersonId,
-    /// Name.
+    /// The person; null until the person has logged in for this customer.
+    pub person: Option<PersonId>,
+    /// Name: until then the one that was written in the invitation.
     pub name: Name,
     /// E-mail.
     pub email: Email,
@@ -83,6 +83,8 @@ pub struct MemberView {
     pub until_on: Option<NaiveDate>,
     /// Since when.
     pub began_at: Instant,
+    /// When the person logged in for this customer first.
+    pub accepted_at: Option<Instant>,
     /// When it was ended.
     pub ended_at: Option<Instant>,
     /// What the person may instruct.
@@ -93,12 +95,14 @@ impl From<Member> for MemberView {
     fn from(m: Member) -> Self {
         Self {
             id: m.id,
-            person: m.person,
+            // An id tells when its person came to be known, so it waits like the name.
+            person: m.accepted_at.map(|_| m.person),
             name: m.name,
             email: m.email,
             role: m.role,
             until_on: m.until_on,
             began_at: m.began_at,
+            accepted_at: m.accepted_at,
             ended_at: m.ended_at,
             authority: m.authority.into_iter().map(AuthorityView::from).collect(),
         }
@@ -173,13 +177,29 @@ pub struct OpsPersonView {
     pub role: OpsRole,
     /// When it was added.
     pub created_at: Instant,
+    /// Who proposed it; null for one made by the command line.
+    pub added_by: Option<OpsPersonId>,
+    /// The second ops person; null: none yet, or nobody was there to ask.
+    pub approved_by: Option<OpsPersonId>,
+    /// When the invitation went out; null: it waits for a second ops person.
+    pub admitted_at: Option<Instant>,
     /// When access ended.
     pub ended_at: Option<Instant>,
 }
 
 impl From<OpsPerson> for OpsPersonView {
     fn from(p: OpsPerson) -> Self {
-        Self { id: p.id, email: p.email, name: p.name, role: p.role, created_at: p.created_at, ended_at: p.ended_at }
+        Self {
+            id: p.id,
+            email: p.email,
+            name: p.name,
+            role: p.role,
+            created_at: p.created_at,
+            added_by: p.added_by,
+            approved_by: p.approved_by,
+            admitted_at: p.admitted_at,
+            ended_at: p.ended_at,
+        }
     }
 }
 
@@ -210,6 +230,10 @@ pub struct FirstSignatoryView {
     pub authority_begins_at: Option<Instant>,
     /// The membership made at approval.
     pub membership: Option<MembershipId>,
+    /// The ops person who withdrew it.
+    pub withdrawn_by: Option<OpsPersonId>,
+    /// When; no authority begins after it.
+    pub withdrawn_at: Option<Instant>,
 }
 
 impl From<FirstSignatory> for FirstSignatoryView {
@@ -227,6 +251,8 @@ impl From<FirstSignatory> for FirstSignatoryView {
             delivered_at: f.delivered_at,
             authority_begins_at: f.authority_begins_at,
             membership: f.membership,
+            withdrawn_by: f.withdrawn_by,
+            withdrawn_at: f.withdrawn_at,
         }
     }
 }

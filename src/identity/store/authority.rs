@@ -1,11 +1,12 @@
 //! Authority as it stands under the log's head: read in the transaction that uses it, so that an
 //! authority taken back before a signature is not there when it is made.
 
+use chrono::NaiveDate;
 use sqlx::postgres::PgConnection;
 
-use crate::base::{CustomerId, Error, Instant, MembershipId, Reference, Result, SessionId};
+use crate::base::{CustomerId, Error, Instant, MembershipId, OpsPersonId, Reference, Result, SessionId};
 use crate::db::{WriteTx, conflict_on, ensure_one};
-use crate::identity::caller::{InstitutionCaller, InstitutionCredential};
+use crate::identity::caller::{InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential};
 use crate::identity::model::{Authority, AuthorityKind, Needs, covers};
 
 /// How long a step-up holds, in milliseconds.
@@ -51,6 +52,21 @@ pub async fn anyone_with_authority(tx: &mut WriteTx, caller: &InstitutionCaller)
     let now = tx.now();
     let held = held(tx.conn(), caller.customer(), membership).await?;
     if held.iter().any(|a| a.begins_at <= now) { Ok(membership) } else { Err(Error::Forbidden("no authority at all")) }
+}
+
+/// The ops person who calls, with step-up: a session alone, left open or stolen, approves nothing.
+///
+/// # Errors
+/// [`Error::Forbidden`] for an API key; [`Error::StepUpRequired`].
+pub async fn ops_stepped_up(tx: &mut WriteTx, caller: &OpsCaller) -> Result<OpsPersonId> {
+    match caller.credential() {
+        OpsCredential::Session { session, ops_person } => {
+            let now = tx.now();
+            step_up(tx.conn(), session, now).await?;
+            Ok(ops_person)
+        }
+        OpsCredential::Key(_) => Err(Error::Forbidden("an API key where a person must act")),
+    }
 }
 
 const fn person(caller: &InstitutionCaller) -> Result<(SessionId, MembershipId)> {
@@ -159,15 +175,24 @@ pub async fn end_authority(
     ensure_one(&done)
 }
 
-/// True if another member has authority over the people of all units, so that a customer is never
-/// left without anybody who can grant.
-pub async fn people_elsewhere(conn: &mut PgConnection, customer: CustomerId, but: MembershipId) -> Result<bool> {
+/// True if another member can act now with authority over the people of all units, so that a
+/// customer is never left without anybody who can grant: the authority has begun, the membership is
+/// not over on this day, and the person has logged in for it before.
+pub async fn people_elsewhere(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    but: MembershipId,
+    (now, today): (Instant, NaiveDate),
+) -> Result<bool> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM authority a JOIN membership m ON m.customer_id = a.customer_id AND m.id = a.membership_id
                WHERE a.customer_id = $1 AND a.kind = 'people' AND a.units IS NULL AND a.ended_at IS NULL
-                 AND m.ended_at IS NULL AND m.id <> $2) AS "elsewhere!""#,
+                 AND m.ended_at IS NULL AND m.id <> $2
+                 AND a.begins_at <= $3 AND (m.until_on IS NULL OR m.until_on >= $4) AND m.accepted_at IS NOT NULL) AS "elsewhere!""#,
         customer as CustomerId,
-        but as MembershipId
+        but as MembershipId,
+        now as Instant,
+        today
     )
     .fetch_one(conn)
     .await?)

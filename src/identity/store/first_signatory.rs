@@ -1,11 +1,12 @@
 //! The path of a customer's first signatory: proposed, approved, told, in authority. Each step is
 //! set once, and the database lets each role take its own step only: ops never writes authority.
+//! Before it begins, ops may withdraw it.
 
 use sqlx::postgres::PgConnection;
 
 use crate::base::*;
 use crate::db::{WriteTx, conflict_on, ensure_one};
-use crate::identity::decide::{Approval, FIRST_SIGNATORY_DELAY};
+use crate::identity::decide::{Approval, FIRST_SIGNATORY_DELAY, Withdrawal};
 use crate::identity::model::{Authority, AuthorityKind};
 
 /// How far a first signatory has come.
@@ -23,6 +24,8 @@ pub struct FirstSignatory {
     pub delivered_at: Option<Instant>,
     pub authority_begins_at: Option<Instant>,
     pub membership: Option<MembershipId>,
+    pub withdrawn_by: Option<OpsPersonId>,
+    pub withdrawn_at: Option<Instant>,
 }
 
 /// The name of a customer, for ops.
@@ -56,18 +59,19 @@ pub async fn insert_first_signatory(
     tx: &mut WriteTx,
     customer: CustomerId,
     agreement: AgreementId,
-    person: PersonId,
+    (person, name): (PersonId, &Name),
     by: OpsPersonId,
 ) -> Result<FirstSignatoryId> {
     let (id, now): (FirstSignatoryId, _) = (tx.fresh(), tx.now());
     sqlx::query!(
-        "INSERT INTO first_signatory (customer_id, id, agreement_id, person_id, proposed_by, proposed_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO first_signatory (customer_id, id, agreement_id, person_id, proposed_by, proposed_at, name) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         customer as CustomerId,
         id as FirstSignatoryId,
         agreement as AgreementId,
         person as PersonId,
         by as OpsPersonId,
-        now as Instant
+        now as Instant,
+        name as &Name
     )
     .execute(tx.conn())
     .await
@@ -91,7 +95,7 @@ pub async fn approve_first_signatory(
     let now = tx.now();
     let done = sqlx::query!(
         "UPDATE first_signatory SET approved_by = $3, approved_at = $4, membership_id = $5, notice_id = $6
-         WHERE customer_id = $1 AND id = $2 AND approved_at IS NULL",
+         WHERE customer_id = $1 AND id = $2 AND approved_at IS NULL AND withdrawn_at IS NULL",
         customer as CustomerId,
         id as FirstSignatoryId,
         approval.approved_by() as OpsPersonId,
@@ -104,9 +108,47 @@ pub async fn approve_first_signatory(
     ensure_one(&done)
 }
 
+/// Withdraws a first signatory, and ends its membership if it has one.
+pub async fn withdraw_first_signatory(
+    tx: &mut WriteTx,
+    _verdict: Withdrawal,
+    customer: CustomerId,
+    present: &FirstSignatory,
+    by: OpsPersonId,
+) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE first_signatory SET withdrawn_by = $3, withdrawn_at = $4 WHERE customer_id = $1 AND id = $2 AND withdrawn_at IS NULL",
+        customer as CustomerId,
+        present.id as FirstSignatoryId,
+        by as OpsPersonId,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    ensure_one(&done)?;
+    match present.membership {
+        Some(membership) => super::member::end(tx.conn(), customer, membership, now).await,
+        None => Ok(()),
+    }
+}
+
 /// Notes the delivered notice and grants every kind of authority from 72 hours later: the
-/// membership, and the instant from which it holds.
-pub async fn notified(tx: &mut WriteTx, customer: CustomerId, id: FirstSignatoryId, notice: MessageId) -> Result<(MembershipId, Instant)> {
+/// membership, and the instant from which it holds. `None`: it was withdrawn before.
+pub async fn notified(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    id: FirstSignatoryId,
+    notice: MessageId,
+) -> Result<Option<(MembershipId, Instant)>> {
+    let withdrawn = sqlx::query_scalar!(
+        r#"SELECT withdrawn_at IS NOT NULL AS "withdrawn!" FROM first_signatory WHERE customer_id = $1 AND id = $2"#,
+        customer as CustomerId,
+        id as FirstSignatoryId
+    );
+    if withdrawn.fetch_one(tx.conn()).await? {
+        return Ok(None);
+    }
     let now = tx.now();
     let begins_at = now.plus(FIRST_SIGNATORY_DELAY);
     let membership = sqlx::query_scalar!(
@@ -126,18 +168,19 @@ pub async fn notified(tx: &mut WriteTx, customer: CustomerId, id: FirstSignatory
         let granted = Authority { kind: *kind, units: None, begins_at };
         super::authority::insert(tx.conn(), customer, membership, &granted, now).await?;
     }
-    Ok((membership, begins_at))
+    Ok(Some((membership, begins_at)))
 }
 
-/// The customer's first signatory, as a list.
+/// The customer's first signatories, withdrawn ones too, in order of their ids.
 pub async fn first_signatories(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<FirstSignatory>> {
     Ok(sqlx::query_as!(
         FirstSignatory,
         r#"SELECT f.id AS "id: FirstSignatoryId", f.agreement_id AS "agreement: AgreementId", f.person_id AS "person: PersonId",
-                  o.name AS "name!: Name", o.email AS "email!: Email", f.proposed_by AS "proposed_by: OpsPersonId",
+                  f.name AS "name: Name", o.email AS "email!: Email", f.proposed_by AS "proposed_by: OpsPersonId",
                   f.proposed_at AS "proposed_at: Instant", f.approved_by AS "approved_by: OpsPersonId",
                   f.approved_at AS "approved_at: Instant", f.delivered_at AS "delivered_at: Instant",
-                  f.authority_begins_at AS "authority_begins_at: Instant", f.membership_id AS "membership: MembershipId"
+                  f.authority_begins_at AS "authority_begins_at: Instant", f.membership_id AS "membership: MembershipId",
+                  f.withdrawn_by AS "withdrawn_by: OpsPersonId", f.withdrawn_at AS "withdrawn_at: Instant"
            FROM first_signatory f JOIN own_persons() o ON o.person_id = f.person_id
            WHERE f.customer_id = $1 AND ($2::uuid IS NULL OR f.id > $2) ORDER BY f.id LIMIT $3"#,
         customer as CustomerId,
@@ -156,10 +199,11 @@ pub async fn first_signatory(conn: &mut PgConnection, customer: CustomerId, id: 
     sqlx::query_as!(
         FirstSignatory,
         r#"SELECT f.id AS "id: FirstSignatoryId", f.agreement_id AS "agreement: AgreementId", f.person_id AS "person: PersonId",
-                  o.name AS "name!: Name", o.email AS "email!: Email", f.proposed_by AS "proposed_by: OpsPersonId",
+                  f.name AS "name: Name", o.email AS "email!: Email", f.proposed_by AS "proposed_by: OpsPersonId",
                   f.proposed_at AS "proposed_at: Instant", f.approved_by AS "approved_by: OpsPersonId",
                   f.approved_at AS "approved_at: Instant", f.delivered_at AS "delivered_at: Instant",
-                  f.authority_begins_at AS "authority_begins_at: Instant", f.membership_id AS "membership: MembershipId"
+                  f.authority_begins_at AS "authority_begins_at: Instant", f.membership_id AS "membership: MembershipId",
+                  f.withdrawn_by AS "withdrawn_by: OpsPersonId", f.withdrawn_at AS "withdrawn_at: Instant"
            FROM first_signatory f JOIN own_persons() o ON o.person_id = f.person_id WHERE f.customer_id = $1 AND f.id = $2"#,
         customer as CustomerId,
         id as FirstSignatoryId

@@ -198,6 +198,17 @@ async fn insert_platform_key(tx: &mut WriteTx, platform: &Code, new: &NewKey<'_>
     Ok(())
 }
 
+/// The ops person who made a platform's key.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such key.
+pub async fn maker_of_key(conn: &mut PgConnection, id: ApiKeyId) -> Result<OpsPersonId> {
+    sqlx::query_scalar!(r#"SELECT created_by AS "made_by: OpsPersonId" FROM api_key WHERE surface = 'gate' AND id = $1"#, id as ApiKeyId)
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::NotFound)
+}
+
 /// Approves a platform's key.
 ///
 /// # Errors

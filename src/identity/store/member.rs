@@ -21,7 +21,8 @@ pub enum Enroller {
     Ops(Approval),
 }
 
-/// A membership with its person and what it has authority for.
+/// A membership with its person and what it has authority for. The name is the person's own once it
+/// has accepted, and before that the one it was invited under.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub id: MembershipId,
@@ -31,6 +32,7 @@ pub struct Member {
     pub role: CustomerRole,
     pub until_on: Option<NaiveDate>,
     pub began_at: Instant,
+    pub accepted_at: Option<Instant>,
     pub ended_at: Option<Instant>,
     pub authority: Vec<Authority>,
 }
@@ -43,6 +45,7 @@ struct MemberRow {
     role: String,
     until_on: Option<NaiveDate>,
     began_at: Instant,
+    accepted_at: Option<Instant>,
     ended_at: Option<Instant>,
 }
 
@@ -56,6 +59,7 @@ async fn with_authority(conn: &mut PgConnection, customer: CustomerId, row: Memb
         role: row.role.parse().map_err(Error::internal)?,
         until_on: row.until_on,
         began_at: row.began_at,
+        accepted_at: row.accepted_at,
         ended_at: row.ended_at,
         authority,
     })
@@ -65,8 +69,9 @@ async fn with_authority(conn: &mut PgConnection, customer: CustomerId, row: Memb
 pub async fn members(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<Member>> {
     let rows = sqlx::query_as!(
         MemberRow,
-        r#"SELECT m.id AS "id: MembershipId", m.person_id AS "person: PersonId", o.name AS "name!: Name", o.email AS "email!: Email",
-                  m.role, m.until_on, m.began_at AS "began_at: Instant", m.ended_at AS "ended_at: Instant"
+        r#"SELECT m.id AS "id: MembershipId", m.person_id AS "person: PersonId", o.email AS "email!: Email",
+                  CASE WHEN m.accepted_at IS NULL THEN m.invited_name ELSE o.name END AS "name!: Name", m.role, m.until_on,
+                  m.began_at AS "began_at: Instant", m.accepted_at AS "accepted_at: Instant", m.ended_at AS "ended_at: Instant"
            FROM membership m JOIN own_persons() o ON o.person_id = m.person_id
            WHERE m.customer_id = $1 AND ($2::uuid IS NULL OR m.id > $2) ORDER BY m.id LIMIT $3"#,
         customer as CustomerId,
@@ -89,8 +94,9 @@ pub async fn members(conn: &mut PgConnection, customer: CustomerId, page: &PageQ
 pub async fn member(conn: &mut PgConnection, customer: CustomerId, id: MembershipId) -> Result<Member> {
     let row = sqlx::query_as!(
         MemberRow,
-        r#"SELECT m.id AS "id: MembershipId", m.person_id AS "person: PersonId", o.name AS "name!: Name", o.email AS "email!: Email",
-                  m.role, m.until_on, m.began_at AS "began_at: Instant", m.ended_at AS "ended_at: Instant"
+        r#"SELECT m.id AS "id: MembershipId", m.person_id AS "person: PersonId", o.email AS "email!: Email",
+                  CASE WHEN m.accepted_at IS NULL THEN m.invited_name ELSE o.name END AS "name!: Name", m.role, m.until_on,
+                  m.began_at AS "began_at: Instant", m.accepted_at AS "accepted_at: Instant", m.ended_at AS "ended_at: Instant"
            FROM membership m JOIN own_persons() o ON o.person_id = m.person_id WHERE m.customer_id = $1 AND m.id = $2"#,
         customer as CustomerId,
         id as MembershipId
@@ -109,19 +115,20 @@ pub async fn insert_membership(
     tx: &mut WriteTx,
     _enroller: Enroller,
     customer: CustomerId,
-    person: PersonId,
+    (person, invited_name): (PersonId, &Name),
     role: CustomerRole,
     until_on: Option<NaiveDate>,
 ) -> Result<MembershipId> {
     let (id, now): (MembershipId, _) = (tx.fresh(), tx.now());
     sqlx::query!(
-        "INSERT INTO membership (customer_id, id, person_id, role, until_on, began_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO membership (customer_id, id, person_id, role, until_on, began_at, invited_name) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         customer as CustomerId,
         id as MembershipId,
         person as PersonId,
         role.word(),
         until_on,
-        now as Instant
+        now as Instant,
+        invited_name as &Name
     )
     .execute(tx.conn())
     .await
@@ -132,13 +139,18 @@ pub async fn insert_membership(
 /// Ends a membership, and with it everything it has authority for.
 pub async fn end_membership(tx: &mut WriteTx, _by: Signatory, customer: CustomerId, id: MembershipId) -> Result<()> {
     let now = tx.now();
+    end(tx.conn(), customer, id, now).await
+}
+
+/// The same for a withdrawn first signatory, of whom nobody signs for anything.
+pub(super) async fn end(conn: &mut PgConnection, customer: CustomerId, id: MembershipId, now: Instant) -> Result<()> {
     let done = sqlx::query!(
         "UPDATE membership SET ended_at = $3 WHERE customer_id = $1 AND id = $2 AND ended_at IS NULL",
         customer as CustomerId,
         id as MembershipId,
         now as Instant
     )
-    .execute(tx.conn())
+    .execute(conn)
     .await?;
     ensure_one(&done)
 }

@@ -11,23 +11,24 @@ mod ops_person;
 mod session;
 mod slowdown;
 
-pub use authority::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, signatory};
+pub use authority::{STEP_UP_MILLIS, Signatory, anyone_with_authority, held, ops_stepped_up, signatory};
 pub(super) use authority::{end_authority, insert_authority, people_elsewhere};
 pub(super) use credential::{credential_of_email, credential_of_member, credential_of_ops_email, credential_of_ops_person, memberships_of};
 pub(super) use customer::{contacts_for_ops, own_customer, unknown_units};
 pub(super) use first_signatory::{
     FirstSignatory, agreement_contact, approve_first_signatory, customer_name, first_signatories, first_signatory, insert_first_signatory,
-    notified,
+    notified, withdraw_first_signatory,
 };
 pub(super) use invitation::{Invitee, accept, insert_invitation, open_invitation, person_for_invitation};
 pub(super) use key::{
-    ApiKey, FoundKey, KeyHolder, NewKey, NormalOfKey, approve_key, insert_key, key, key_by_text, keys, live_keys, platform_exists,
-    revoke_key, used_key,
+    ApiKey, FoundKey, KeyHolder, NewKey, NormalOfKey, approve_key, insert_key, key, key_by_text, keys, live_keys, maker_of_key,
+    platform_exists, revoke_key, used_key,
 };
 pub(super) use member::{Enroller, Member, end_membership, insert_membership, member, members, to_be_told};
-pub use ops_person::second_person;
+pub use ops_person::two_persons;
 pub(super) use ops_person::{
-    OpsPerson, end_ops_person, insert_ops_person, ops_admins, ops_guardians, ops_people, ops_person, ops_persons_exist,
+    OpsPerson, admit, end_ops_person, insert_ops_person, ops_admins, ops_people, ops_person, ops_persons_exist, other_staff,
+    staff_to_be_told,
 };
 pub(super) use session::{
     Holder, Session, insert_session, member_session, ops_session, revoke_session, session, sessions, step_up, used_session,

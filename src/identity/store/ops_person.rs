@@ -1,11 +1,12 @@
-//! The processor's staff. A role never changes: another role is another record.
+//! The processor's staff. A role never changes: another role is another record. Somebody who waits
+//! for a second person's approval has no invitation, and no access.
 
 use sqlx::postgres::PgConnection;
 
 use crate::base::*;
 use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::http::OpsRole;
-use crate::identity::decide::may_second;
+use crate::identity::staff::{OtherStaff, counts_as_one_of_two};
 
 /// An ops person.
 #[derive(Debug, Clone)]
@@ -15,6 +16,9 @@ pub struct OpsPerson {
     pub name: Name,
     pub role: OpsRole,
     pub created_at: Instant,
+    pub added_by: Option<OpsPersonId>,
+    pub approved_by: Option<OpsPersonId>,
+    pub admitted_at: Option<Instant>,
     pub ended_at: Option<Instant>,
 }
 
@@ -24,6 +28,9 @@ struct OpsPersonRow {
     name: Name,
     role: String,
     created_at: Instant,
+    added_by: Option<OpsPersonId>,
+    approved_by: Option<OpsPersonId>,
+    admitted_at: Option<Instant>,
     ended_at: Option<Instant>,
 }
 
@@ -36,6 +43,9 @@ impl TryFrom<OpsPersonRow> for OpsPerson {
             name: row.name,
             role: row.role.parse().map_err(Error::internal)?,
             created_at: row.created_at,
+            added_by: row.added_by,
+            approved_by: row.approved_by,
+            admitted_at: row.admitted_at,
             ended_at: row.ended_at,
         })
     }
@@ -46,6 +56,7 @@ pub async fn ops_people(conn: &mut PgConnection, page: &PageQuery) -> Result<Vec
     sqlx::query_as!(
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
+                  added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
                   ended_at AS "ended_at: Instant"
            FROM ops_person WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2"#,
         page.after,
@@ -66,6 +77,7 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
     sqlx::query_as!(
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
+                  added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
                   ended_at AS "ended_at: Instant" FROM ops_person WHERE id = $1"#,
         id as OpsPersonId
     )
@@ -75,31 +87,91 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
     .try_into()
 }
 
-/// Adds an ops person, with a password hash for the first one only.
+/// Adds an ops person who waits to be admitted; one with a password hash, the command line's, is.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the address is taken.
 pub async fn insert_ops_person(
     tx: &mut WriteTx,
-    email: &Email,
-    name: &Name,
-    role: OpsRole,
+    (email, name, role): (&Email, &Name, OpsRole),
+    added_by: Option<OpsPersonId>,
     password_hash: Option<&str>,
 ) -> Result<OpsPersonId> {
     let (id, now): (OpsPersonId, _) = (tx.fresh(), tx.now());
     sqlx::query!(
-        "INSERT INTO ops_person (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO ops_person (id, email, name, role, password_hash, created_at, added_by, admitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         id as OpsPersonId,
         email as &Email,
         name as &Name,
         role.word(),
         password_hash,
-        now as Instant
+        now as Instant,
+        added_by as Option<OpsPersonId>,
+        password_hash.map(|_| now) as Option<Instant>
     )
     .execute(tx.conn())
     .await
     .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address exists, or existed."))?;
     Ok(id)
+}
+
+/// Admits an ops person, by a second one or by nobody.
+///
+/// # Errors
+/// [`Error::Conflict`] when the person does not wait, or the second is the first.
+pub async fn admit(tx: &mut WriteTx, id: OpsPersonId, approved_by: Option<OpsPersonId>) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE ops_person SET approved_by = $2, admitted_at = $3 WHERE id = $1 AND admitted_at IS NULL AND ended_at IS NULL",
+        id as OpsPersonId,
+        approved_by as Option<OpsPersonId>,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(conflict_on("ops_person_two", "second_person_needed", "Another ops person must approve whom you proposed."))?;
+    if done.rows_affected() == 0 {
+        return Err(Error::conflict("not_awaiting_approval", "The person was approved before, or the access was ended."));
+    }
+    ensure_one(&done)
+}
+
+/// Who of the staff there is besides somebody, or in all.
+pub async fn other_staff(conn: &mut PgConnection, but: Option<OpsPersonId>) -> Result<OtherStaff> {
+    Ok(sqlx::query_as!(
+        OtherStaff,
+        r#"SELECT count(*) FILTER (WHERE role IN ('ops_admin', 'ops_security') AND admitted_at IS NOT NULL AND ended_at IS NULL) AS "approvers!",
+                  count(*) FILTER (WHERE has_password) AS "entered!"
+           FROM ops_person WHERE $1::uuid IS NULL OR id <> $1"#,
+        but as Option<OpsPersonId>
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// The addresses of all with access, but for those who know already.
+pub async fn staff_to_be_told(conn: &mut PgConnection, but: [OpsPersonId; 2]) -> Result<Vec<Email>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT email AS "email: Email" FROM ops_person WHERE admitted_at IS NOT NULL AND ended_at IS NULL AND id <> ALL ($1) ORDER BY id"#,
+        &but.map(TypedId::uuid)[..]
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Demands that two ops persons count as two: neither joined within the last 72 hours.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub async fn two_persons(tx: &mut WriteTx, first: OpsPersonId, second: OpsPersonId) -> Result<()> {
+    let now = tx.now();
+    for id in [first, second] {
+        if !counts_as_one_of_two(ops_person(tx.conn(), id).await?.admitted_at, now) {
+            let detail = "One of the two ops persons joined the staff less than 72 hours ago.";
+            return Err(Error::conflict("added_recently", detail));
+        }
+    }
+    Ok(())
 }
 
 /// Ends an ops person's access.
@@ -111,42 +183,10 @@ pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
     ensure_one(&done)
 }
 
-/// Lets an ops person act as the second of two. Who was added within the last 72 hours may not:
-/// a stolen account would add its own second person. The staff of an installation's first 72 hours
-/// has nobody before it, and may.
-///
-/// # Errors
-/// [`Error::Conflict`] when the person was added too recently.
-pub async fn second_person(conn: &mut PgConnection, id: OpsPersonId, now: Instant) -> Result<()> {
-    let row = sqlx::query!(
-        r#"SELECT o.created_at AS "created_at: Instant", f.at AS "founded_at!: Instant"
-           FROM ops_person o CROSS JOIN (SELECT min(created_at) AS at FROM ops_person) f WHERE o.id = $1"#,
-        id as OpsPersonId
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound)?;
-    if may_second(row.created_at, row.founded_at, now) {
-        return Ok(());
-    }
-    Err(Error::conflict("added_recently", "Who was added to the staff within the last 72 hours cannot be the second of two persons."))
-}
-
-/// The active staff that is told when somebody is added, but for one.
-pub async fn ops_guardians(conn: &mut PgConnection, but: OpsPersonId) -> Result<Vec<Email>> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT email AS "email: Email" FROM ops_person
-           WHERE role IN ('ops_admin', 'ops_security', 'ops_privacy') AND ended_at IS NULL AND id <> $1 ORDER BY email"#,
-        but as OpsPersonId
-    )
-    .fetch_all(conn)
-    .await?)
-}
-
-/// How many ops persons with the role `ops_admin` have access, but for one.
+/// How many ops persons with the role `ops_admin` can log in, but for one.
 pub async fn ops_admins(conn: &mut PgConnection, but: OpsPersonId) -> Result<i64> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = 'ops_admin' AND ended_at IS NULL AND id <> $1"#,
+        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = 'ops_admin' AND has_password AND ended_at IS NULL AND id <> $1"#,
         but as OpsPersonId
     );
     Ok(count.fetch_one(conn).await?)

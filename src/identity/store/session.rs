@@ -141,7 +141,7 @@ pub async fn ops_session(conn: &mut PgConnection, hash: Digest) -> Result<Option
     }))
 }
 
-/// Makes a session. It begins without step-up.
+/// Makes a session. It begins without step-up. A member's first one accepts the membership.
 pub async fn insert_session(conn: &mut PgConnection, holder: Holder, id: SessionId, hash: Digest, now: Instant) -> Result<Session> {
     let expires_at = now.plus(ABSOLUTE);
     sqlx::query!(
@@ -156,8 +156,18 @@ pub async fn insert_session(conn: &mut PgConnection, holder: Holder, id: Session
         now as Instant,
         expires_at as Instant
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if let Holder::Member { customer, membership, .. } = holder {
+        sqlx::query!(
+            "UPDATE membership SET accepted_at = $3 WHERE customer_id = $1 AND id = $2 AND accepted_at IS NULL",
+            customer as CustomerId,
+            membership as MembershipId,
+            now as Instant
+        )
+        .execute(conn)
+        .await?;
+    }
     Ok(Session { id, created_at: now, last_used_at: now, expires_at, stepped_up_at: None, revoked_at: None })
 }
 

@@ -35,7 +35,8 @@ crate::request! {
 
 /// Signs the draft of an instruction with step-up.
 ///
-/// Needs authority for its kind and for every unit of its subjects.
+/// Needs authority for its kind and for every unit of its subjects; a new version of a restriction
+/// (GDPR Art. 18) also for every unit in which the versions before it hold.
 #[utoipa::path(post, path = "/api/v1/instructions/{instruction_id}/signatures",
     params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("If-Match" = String, Header, description = "ETag of the instruction as it was seen"),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes a second try harmless")),
@@ -54,7 +55,8 @@ pub(super) async fn sign_instruction(
     let now = tx.now();
     let instruction = store::find(tx.conn(), customer, id).await?;
     seen.demand(&ETag::of(&view(&instruction, now)))?;
-    let needs = Needs::of_subjects(&decide::may_sign(&instruction, body.version, now)?.0.content.subjects);
+    let (draft, ..) = decide::may_sign(&instruction, body.version, now)?;
+    let needs = decide::needs_to_sign(&instruction, &draft.content.subjects, now);
     let signatory = signatory(&mut tx, &caller, instruction.kind.into(), &needs).await?;
     let entries = store::sign(&mut tx, signatory, &instruction, body.version).await?;
     let signed = view(&store::find(tx.conn(), customer, id).await?, now);

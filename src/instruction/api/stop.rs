@@ -1,15 +1,16 @@
-//! What stops an instruction: the customer withdraws it (no step-up, no entity tag: stopping must
-//! not fail on a stale copy), ops marks it as appearing to infringe the law.
+//! What stops an instruction: the customer withdraws it (no entity tag: stopping must not fail on a
+//! stale copy; no step-up, but where the withdrawal itself releases: of a restriction), ops marks it
+//! as appearing to infringe the law.
 
 use axum::extract::State;
 
 use super::view::{InstructionView, receipted, view};
 use crate::app::App;
-use crate::base::{CustomerId, Error, InstructionId, MembershipId, Note, Result, TypedId};
+use crate::base::{CustomerId, Error, InstructionId, InstructionKind, MembershipId, Note, Result, TypedId};
 use crate::db::{Lock, Role, WriteTx};
 use crate::evidence::Receipted;
 use crate::http::{Created, IdempotencyKey, Json, PathId};
-use crate::identity::{AuthorityKind, InstitutionCaller, InstitutionCredential, OpsCaller, held};
+use crate::identity::{AuthorityKind, InstitutionCaller, InstitutionCredential, OpsCaller, held, signatory};
 use crate::instruction::{decide, store};
 
 crate::request! {
@@ -25,7 +26,8 @@ crate::request! {
 /// Withdraws an instruction, all its versions.
 ///
 /// Effective for every decision that starts after the answer. Needs authority for its kind, of any
-/// unit, and no step-up.
+/// unit, and no step-up. Withdrawing a restriction (GDPR Art. 18) releases: it needs step-up, and
+/// authority for every unit in which the restriction holds.
 #[utoipa::path(post, path = "/api/v1/instructions/{instruction_id}/revocations",
     params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("Idempotency-Key" = Option<String>, Header, description = "Makes a second try harmless")),
     responses((status = 201, body = Receipted<InstructionView>, description = "The instruction, withdrawn")))]
@@ -39,7 +41,11 @@ pub(super) async fn revoke_instruction(
     let mut tx = app.db.write(Role::App, "instruction.revoke", Lock::Heads, caller.log(), &[]).await?;
     let now = tx.now();
     let instruction = store::find(tx.conn(), customer, id).await?;
-    let membership = may_stop(&mut tx, &caller, instruction.kind.into()).await?;
+    let kind = instruction.kind.into();
+    let membership = match instruction.kind {
+        InstructionKind::Restriction => signatory(&mut tx, &caller, kind, &decide::needs_to_lift(&instruction, now)).await?.membership(),
+        _ => may_stop(&mut tx, &caller, kind).await?,
+    };
     let entries = store::revoke(&mut tx, membership, &instruction).await?;
     let revoked = view(&store::find(tx.conn(), customer, id).await?, now);
     let notice =

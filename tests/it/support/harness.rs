@@ -182,6 +182,24 @@ impl Harness {
         client
     }
 
+    /// An ops person who accepts the invitation that was mailed, logged in and stepped up.
+    pub async fn invited_ops(&self, email: &str) -> Client {
+        let token = mandate::demo::invitation(&self.mail, email).unwrap();
+        let body = json!({"token": token, "password": self.access.password});
+        self.nobody.post("/api/admin/v1/invitation-acceptances", &body).await.expect(201);
+        self.log_in_ops(email).await
+    }
+
+    /// An ops person, by password, stepped up.
+    pub async fn log_in_ops(&self, email: &str) -> Client {
+        let body = json!({"email": email, "password": self.access.password});
+        let session = self.nobody.post("/api/admin/v1/sessions", &body).await.expect(201);
+        let client = self.nobody.with(session.text("/token"));
+        let path = format!("/api/admin/v1/sessions/{}/step-ups", session.text("/id"));
+        client.post(&path, &json!({"password": self.access.password})).await.expect(201);
+        client
+    }
+
     /// A platform with its key.
     pub fn platform(&self, platform: &str) -> Client {
         let key = self.access.keys.iter().find(|k| k.platform == platform).unwrap();

@@ -1,0 +1,113 @@
+//! The processor's staff: nobody joins it by one person alone, and a newcomer is nobody's second.
+
+use chrono::Duration;
+use serde_json::json;
+
+use crate::support::{ADMIN, Client, Harness, PRIVACY, SECURITY, run};
+use mandate::db::{LogId, Role};
+
+const STAFF: &str = "/api/admin/v1/ops-people";
+
+/// The types of the processor's entries about the staff.
+async fn entries(h: &Harness) -> Vec<String> {
+    let mut read = h.app.db.read(Role::Ops, "staff", LogId::PROCESSOR).await.unwrap();
+    let all = mandate::evidence::entries(read.conn(), LogId::PROCESSOR, (0, 0), 1_000, None).await.unwrap();
+    all.into_iter().map(|entry| entry.word).filter(|word| word.starts_with("ops_person.")).collect()
+}
+
+/// Addresses of messages with this purpose that wait.
+async fn told(h: &Harness, purpose: &str) -> Vec<String> {
+    let mut read = h.app.db.read(Role::Worker, "told", LogId::PROCESSOR).await.unwrap();
+    let sql = "SELECT address FROM message WHERE purpose = $1 AND delivered_at IS NULL ORDER BY address";
+    sqlx::query_scalar(sql).bind(purpose).fetch_all(read.conn()).await.unwrap()
+}
+
+async fn joined(h: &Harness, email: &str) -> Client {
+    mandate::app::deliver_due(&h.app).await.unwrap();
+    h.invited_ops(email).await
+}
+
+#[tokio::test]
+async fn one_ops_session_adds_nobody_and_a_second_person_does_after_all_were_told() {
+    run(async |h: &Harness| {
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        let puppet = json!({"email": "puppet@ops.example", "name": "Puppet", "role": "ops_privacy"});
+        let refused = h.login(ADMIN).await.post(STAFF, &puppet).await.expect(403);
+        assert_eq!(refused.text("/type"), "/docs/problems/step-up-required");
+        let made = admin.post(STAFF, &puppet).await.expect(201);
+        assert_eq!((made.text("/admitted_at"), made.text("/approved_by")), ("null".into(), "null".into()));
+        assert_eq!(told(h, "staff_changed").await, [PRIVACY, "reader@ops.example", SECURITY]);
+        // No invitation goes out, so nobody can come.
+        assert_eq!(told(h, "invitation").await, [""; 0]);
+        let approve = format!("{STAFF}/{}/approvals", made.text("/id"));
+        admin.post(&approve, &json!({})).await.expect(409);
+        h.login(SECURITY).await.post(&approve, &json!({})).await.expect(403);
+        h.person(PRIVACY).await.post(&approve, &json!({})).await.expect(403);
+        // Negative control: a second person with step-up.
+        security.post(&approve, &json!({})).await.expect(201);
+        assert_eq!(told(h, "invitation").await, ["puppet@ops.example"]);
+        security.post(&approve, &json!({})).await.expect(409);
+        let known = entries(h).await;
+        assert_eq!(known[known.len() - 2..], ["ops_person.proposed", "ops_person.added"]);
+        joined(h, "puppet@ops.example").await.get("/api/admin/v1/me").await.expect(200);
+        // Who was proposed and ended joins no more.
+        let other = json!({"email": "other@ops.example", "name": "Other", "role": "ops_admin"});
+        let id = admin.post(STAFF, &other).await.expect(201).text("/id");
+        admin.post(&format!("{STAFF}/{id}/endings"), &json!({})).await.expect(201);
+        security.post(&format!("{STAFF}/{id}/approvals"), &json!({})).await.expect(409);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn for_72_hours_a_newcomer_is_nobodys_second_person() {
+    run(async |h: &Harness| {
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        let new = json!({"email": "new@ops.example", "name": "New", "role": "ops_privacy"});
+        let id = admin.post(STAFF, &new).await.expect(201).text("/id");
+        security.post(&format!("{STAFF}/{id}/approvals"), &json!({})).await.expect(201);
+        let newcomer = joined(h, "new@ops.example").await;
+        let customer = format!("/api/admin/v1/customers/{}/suspensions", h.customer("Nordvik"));
+        let mut releases = Vec::new();
+        for path in [customer.as_str(), "/api/admin/v1/platforms/itslearning/suspensions"] {
+            let made = security.post(path, &json!({"ground": "incident"})).await.expect(201).text("/id");
+            releases.push(format!("{path}/{made}/releases"));
+        }
+        for release in &releases {
+            security.post(release, &json!({})).await.expect(201);
+            assert_eq!(newcomer.post(release, &json!({})).await.expect(409).text("/code"), "added_recently");
+        }
+        h.advance(Duration::hours(72));
+        // Negative control: the same person, when the others have had time to see it.
+        let newcomer = h.log_in_ops("new@ops.example").await;
+        for release in &releases {
+            newcomer.post(release, &json!({})).await.expect(201);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_ends_everybody_else_cannot_add_alone() {
+    run(async |h: &Harness| {
+        let admin = h.person(ADMIN).await;
+        let staff = admin.get(STAFF).await.expect(200).json();
+        assert_eq!(entries(h).await.first().map(String::as_str), Some("ops_person.added"));
+        assert_eq!(entries(h).await[1], "ops_person.added_alone", "the first person's first colleague");
+        for person in staff["data"].as_array().unwrap().iter().filter(|person| person["email"] != ADMIN) {
+            admin.post(&format!("{STAFF}/{}/endings", person["id"].as_str().unwrap()), &json!({})).await.expect(201);
+        }
+        let puppet = json!({"email": "puppet@ops.example", "name": "Puppet", "role": "ops_admin"});
+        assert_eq!(admin.post(STAFF, &puppet).await.expect(409).text("/code"), "nobody_can_approve");
+        // The command line, with the database's own login, helps such a staff up; and only such a one.
+        let bootstrap = async |email: &str| {
+            let (email, name) = (email.parse().unwrap(), "Second".parse().unwrap());
+            mandate::identity::bootstrap_ops(&h.app.db, &h.app.passwords, email, name, h.access.password.clone().into()).await
+        };
+        bootstrap("second@ops.example").await.unwrap();
+        assert!(bootstrap("third@ops.example").await.is_err());
+        let id = admin.post(STAFF, &puppet).await.expect(201).text("/id");
+        h.log_in_ops("second@ops.example").await.post(&format!("{STAFF}/{id}/approvals"), &json!({})).await.expect(201);
+    })
+    .await;
+}
