@@ -40,10 +40,13 @@ const GLOBAL: [&str; 24] = [
 const DEFINERS: &[&str] = &[
     "accept_invitation",
     "api_key_by_secret",
+    "batch_privacy_contacts",
     "credential_by_email",
     "customer_by_external_id",
     "customer_exists",
     "customer_of_export",
+    "customers_of_exports",
+    "exports_silent_since",
     "invitation_by_token",
     "memberships_of_person",
     "ops_credential_by_email",

@@ -32,7 +32,7 @@ impl Program {
         let key = folder.join("key.pem");
         std::fs::remove_file(&key).ok();
         let mandate = env!("CARGO_BIN_EXE_mandate");
-        assert!(Command::new(mandate).args(["permit-key", "generate"]).arg(&key).stdout(Stdio::null()).status().unwrap().success());
+        assert!(Command::new(mandate).args(["keys", "generate"]).arg(&key).stdout(Stdio::null()).status().unwrap().success());
         let (main, health) = (free_address(), free_address());
         let mut command = Command::new(mandate);
         command.arg("serve").env("MANDATE_HOME", &folder).stdout(Stdio::null()).stderr(Stdio::null());

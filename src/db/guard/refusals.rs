@@ -6,12 +6,16 @@ use crate::base::Result;
 use crate::db::{Db, Role};
 
 /// Every trigger that a promise rests on, by table.
-const TRIGGERS: [(&str, &[&str]); 18] = [
+const TRIGGERS: &[(&str, &[&str])] = &[
     ("agreement", &["agreement_end_set_once", "agreement_set_once", "fact_under_head"]),
     ("api_key", &["api_key_set_once"]),
     ("authority", &["authority_set_once"]),
     ("document_part", &["document_part_whole"]),
-    ("export", &["export_permitted_in_force", "export_redeemed_in_force", "export_set_once"]),
+    (
+        "export",
+        &["export_chunks_grow", "export_permitted_in_force", "export_redeemed_in_force", "export_set_once", "export_swept_set_once"],
+    ),
+    ("export_chunk", &["export_chunk_in_force"]),
     ("first_signatory", &["first_signatory_set_once"]),
     ("instruction_confirmation", &["fact_under_head"]),
     ("instruction_contest", &["fact_under_head"]),
