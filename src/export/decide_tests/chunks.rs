@@ -130,14 +130,14 @@ fn is_allowed(considered: &Considered) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
-    /// Seen to fail with the budget test taken out of `decide_chunk`.
+    /// Negative control: the budget test taken out of `decide_chunk`.
     #[test]
     fn more_volume_never_turns_a_refused_chunk_into_an_allowed_one((w, export) in some_run(), n in 0..120_u64, more in 0..120_u64) {
         let (less, more) = (w.chunk(export, 9, rows(n), None), w.chunk(export, 9, rows(n + more), None));
         prop_assert!(is_allowed(&less) || !is_allowed(&more));
     }
 
-    /// Seen to fail with the budget compared with the chunk alone.
+    /// Negative control: the budget compared with the chunk alone.
     #[test]
     fn what_chunks_let_out_never_passes_the_permit((mut w, export) in some_run(), asked in proptest::collection::vec(0..60_u64, 1..8)) {
         for (number, n) in (10..).zip(asked) {
@@ -149,7 +149,7 @@ proptest! {
         }
     }
 
-    /// Seen to fail with the restrictions left out of `evaluate`.
+    /// Negative control: the restrictions left out of `evaluate`.
     #[test]
     fn a_restriction_a_stop_or_an_end_never_allows_a_chunk((w, export) in some_run(), n in 0..120_u64, which in 0..5_u8) {
         let before = is_allowed(&w.chunk(export, 9, rows(n), None));
