@@ -45,6 +45,8 @@ pub struct Config {
     pub database: Database,
     /// Permits.
     pub permits: Permits,
+    /// What encrypts secrets at rest.
+    pub secrets: Secrets,
     /// Outgoing mail.
     pub mail: Mail,
     /// Uploads.
@@ -81,6 +83,13 @@ pub struct Permits {
     /// The issuer in every permit.
     pub issuer: String,
     /// The private key's file; empty when not set.
+    pub key_file: PathBuf,
+}
+
+/// Section `secrets`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Secrets {
+    /// The file of the key that encrypts second factors; empty when not set.
     pub key_file: PathBuf,
 }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::{Failure, words};
 use super::print::say;
 use super::serve::{migration, open};
-use super::{Context, demo, permit_key};
+use super::{Context, demo, permit_key, secrets_key};
 use crate::base::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::server::{Cluster, Status, data_home};
@@ -58,11 +58,16 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
     }
-    let demo_key = home.join(demo::PERMIT_KEY);
-    let unset = config.permits.key_file.as_os_str().is_empty();
-    if installation || !unset || demo_key.exists() {
-        let file = if !installation && unset { &demo_key } else { &config.permits.key_file };
-        findings.judge("permit key", permit_key::fault(file).into_iter().collect());
+    let keys: [(_, _, _, fn(&Path) -> Option<String>); 2] = [
+        ("permit key", &config.permits.key_file, demo::PERMIT_KEY, permit_key::fault),
+        ("secrets key", &config.secrets.key_file, demo::SECRETS_KEY, secrets_key::fault),
+    ];
+    for (thing, file, demo_name, fault) in keys {
+        let demo_key = home.join(demo_name);
+        let unset = file.as_os_str().is_empty();
+        if installation || !unset || demo_key.exists() {
+            findings.judge(thing, fault(if !installation && unset { &demo_key } else { file }).into_iter().collect());
+        }
     }
     for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory)] {
         findings.judge(thing, unwritable(folder).into_iter().collect());

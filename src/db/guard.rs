@@ -5,7 +5,7 @@ use super::{Db, Role};
 use crate::base::Result;
 
 /// Tables that belong to no single customer: a closed list.
-const GLOBAL: [&str; 21] = [
+const GLOBAL: [&str; 23] = [
     "_sqlx_migrations",
     "api_key",
     "channel",
@@ -26,6 +26,8 @@ const GLOBAL: [&str; 21] = [
     "platform_suspension",
     "public_holiday",
     "purpose",
+    "recovery_code",
+    "second_factor",
     "session",
 ];
 

@@ -20,6 +20,8 @@ pub struct Login {
     pub email: String,
     /// Role, and authority in words.
     pub role: String,
+    /// The secret of the second factor, in base 32, of who has one.
+    pub totp_secret: Option<String>,
 }
 
 /// One platform's key.
@@ -34,6 +36,8 @@ pub struct PlatformKey {
 /// Everything a newcomer needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
+    /// The owner's login to the private database: `mandate totp` asks it which codes were used.
+    pub database: String,
     /// The one password of all demo persons, drawn at random when the world was loaded.
     pub password: String,
     /// Persons.

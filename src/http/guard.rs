@@ -24,11 +24,18 @@ pub(super) struct Guard<S> {
     access: Access,
     query: Arc<[String]>,
     body_limit: usize,
+    before_enrolment: bool,
 }
 
 impl<S: Host> Guard<S> {
     pub(super) fn of(host: S, route: &Route<S>) -> Self {
-        Self { host, access: route.access, query: route.query.as_slice().into(), body_limit: route.body_limit }
+        Self {
+            host,
+            access: route.access,
+            query: route.query.as_slice().into(),
+            body_limit: route.body_limit,
+            before_enrolment: route.before_enrolment,
+        }
     }
 
     async fn check(&self, request: &mut Request) -> Result<()> {
@@ -37,6 +44,9 @@ impl<S: Host> Guard<S> {
             let token = bearer(request.headers())?;
             let who = self.host.authenticate(self.access.surface(), token, client).await?;
             self.access.admit(&who)?;
+            if who.must_enrol && !self.before_enrolment {
+                return Err(Error::SecondFactorRequired);
+            }
             request.extensions_mut().extend(who.extensions);
         }
         check_declared(request.uri().query(), &self.query)?;

@@ -8,12 +8,15 @@
     reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
 )]
 
+mod accounts;
+mod accounts_recovery;
 mod bad_input;
 mod conventions;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
+mod logins;
 mod routes;
 mod support;
 mod tenancy;

@@ -1,6 +1,7 @@
 //! API keys of a customer, of a platform (the gate), and of ops (reading). Shown once; two of a name
 //! may live at once, so that a key can be replaced without a gap; a revocation holds from the next
-//! request on. A key never signs, accepts or approves.
+//! request on. A key never signs, accepts or approves; a customer's outlives the session that makes it,
+//! so that making one needs step-up.
 
 use axum::extract::State;
 
@@ -13,7 +14,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::{InstitutionCaller, OpsCaller};
 use crate::identity::decide::key_made;
 use crate::identity::model::KeyRole;
-use crate::identity::store::{self, KeyHolder, NewKey, anyone_with_authority};
+use crate::identity::store::{self, KeyHolder, NewKey, anyone_stepped_up};
 use crate::identity::token;
 use uuid::Uuid;
 
@@ -112,7 +113,7 @@ pub(super) async fn create_api_key(
     Json(new): Json<NewApiKey>,
 ) -> Result<Created<Receipted<CreatedApiKey>>> {
     let mut tx = app.db.write(Role::App, "create_api_key", Lock::Heads, caller.log(), &[]).await?;
-    let by = anyone_with_authority(&mut tx, &caller).await?;
+    let by = anyone_stepped_up(&mut tx, &caller).await?;
     let holder = KeyHolder::Customer(caller.customer());
     let making = Making { holder, name: &new.name, role: new.role.word(), created_by: by.uuid(), expires_at: new.expires_at };
     make(tx, making, &caller.actor(), "/api/v1/api-keys").await

@@ -1,5 +1,7 @@
-//! What was logged at error level in this process: no test may leave anything there.
+//! What was logged at error level in this process: no test may leave anything there. And how many
+//! statements this thread sent to the database, by sqlx's own account of them.
 
+use std::cell::Cell;
 use std::sync::{Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
@@ -7,6 +9,15 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static LOGGED: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
+
+thread_local! {
+    static STATEMENTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Statements so far on this thread, on which a test and its requests run.
+pub fn statements() -> u64 {
+    STATEMENTS.get()
+}
 
 struct Collect;
 
@@ -20,6 +31,9 @@ impl Visit for Text {
 
 impl<S: Subscriber> Layer<S> for Collect {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            STATEMENTS.set(STATEMENTS.get() + 1);
+        }
         if *event.metadata().level() == Level::ERROR {
             let mut text = Text(String::new());
             event.record(&mut text);

@@ -10,4 +10,5 @@ mod samples;
 
 pub use client::{Answer, Client};
 pub use harness::{Harness, run};
+pub use logged::statements;
 pub use samples::*;
