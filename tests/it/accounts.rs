@@ -289,13 +289,13 @@ async fn the_database_keeps_factors_from_ops_and_secrets_from_whoever_reads_it()
         assert!(seen == 0 && control > 5, "{seen} {control}");
         let ended = "UPDATE second_factor SET ended_at = now() WHERE person_id IS NOT NULL";
         assert_eq!(sqlx::query(ended).execute(&mut ops).await.unwrap().rows_affected(), 0);
-        for (conn, denied) in [
-            (&mut ops, "SELECT recover_person('\\x00', 'x', now())"),
-            (&mut ops, "UPDATE person SET password_hash = 'x'"),
-            (&mut ops, "UPDATE account_recovery SET token_hash = '\\x00'"),
-            (&mut ops, "INSERT INTO authority_suspension SELECT * FROM authority_suspension"),
+        for denied in [
+            "SELECT recover_person('\\x00', 'x', now())",
+            "UPDATE person SET password_hash = 'x'",
+            "UPDATE account_recovery SET token_hash = '\\x00'",
+            "INSERT INTO authority_suspension SELECT * FROM authority_suspension",
         ] {
-            let error = sqlx::query(denied).execute(conn).await.unwrap_err().to_string();
+            let error = sqlx::query(denied).execute(&mut ops).await.unwrap_err().to_string();
             assert!(error.contains("permission denied"), "{denied}: {error}");
         }
         let error = sqlx::query("UPDATE second_factor SET sealed = ''").execute(&mut app).await.unwrap_err().to_string();

@@ -66,9 +66,9 @@ async fn a_hundred_pairs_of_known_and_unknown_persons_get_the_same_answer_by_the
         let headers = [("x-request-id", "same"), ("content-type", "application/json")];
         let log_in = async |surface: &str, email: &str| {
             let body = json!({"email": email, "password": "not the password"}).to_string();
-            let (statements_before, hashes_before, began) = (statements(), hashes(&handle), Instant::now());
+            let (_, hashes_before, began) = (statements(), hashes(&handle), Instant::now());
             let answer = h.nobody.raw(Method::POST, &format!("{surface}/sessions"), &headers, body.into_bytes()).await;
-            (answer, statements() - statements_before, hashes(&handle) - hashes_before, began.elapsed())
+            (answer, statements(), hashes(&handle) - hashes_before, began.elapsed())
         };
         let (mut known_times, mut unknown_times) = (Vec::new(), Vec::new());
         for pair in 0..100 {
@@ -79,8 +79,8 @@ async fn a_hundred_pairs_of_known_and_unknown_persons_get_the_same_answer_by_the
             let (b, b_statements, b_hashes, b_time) = log_in(surface, &unknown).await;
             assert_eq!((a.status.as_u16(), &a.bytes), (401, &b.bytes), "{pair}");
             assert_eq!(b.status, 401);
-            assert_eq!((a_statements, a_hashes), (b_statements, b_hashes), "{pair}: statements and hashes");
-            assert!(a_statements > 5 && a_hashes == 1, "{a_statements} {a_hashes}");
+            assert_eq!((&a_statements, a_hashes), (&b_statements, b_hashes), "{pair}: statements and hashes");
+            assert!(a_statements.len() > 5 && a_hashes == 1, "{a_statements:?} {a_hashes}");
             let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(names(&a), names(&b));
             known_times.push(a_time);
