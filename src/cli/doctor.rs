@@ -58,7 +58,8 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
     }
-    let keys: [(_, _, _, fn(&Path) -> Option<String>); 2] = [
+    type Fault = fn(&Path) -> Option<String>;
+    let keys: [(_, _, _, Fault); 2] = [
         ("permit key", &config.permits.key_file, demo::PERMIT_KEY, permit_key::fault),
         ("secrets key", &config.secrets.key_file, demo::SECRETS_KEY, secrets_key::fault),
     ];

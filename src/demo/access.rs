@@ -47,13 +47,13 @@ pub struct Access {
 }
 
 impl Access {
-    /// Reads the file; `None` if it is not there.
+    /// Reads the file; `None` if it is not there, or was written by another version.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::internal),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::internal(error)),
         }

@@ -38,7 +38,10 @@ pub async fn start(app: &App, place: &Place) -> Result<String> {
     let file = place.home.join(format!("demo-logins-{}.json", &mark[..12]));
     let access = if app.db.installation().await?.world_loaded {
         Access::read(&file)?.ok_or_else(|| {
-            Error::internal(format!("the demo's logins are not at {}: remove the database mandate_demo to start anew", file.display()))
+            Error::internal(format!(
+                "the demo's logins are not at {}, or are another version's: remove the database mandate_demo to start anew",
+                file.display()
+            ))
         })?
     } else {
         let access = loaded(app, place).await?;
