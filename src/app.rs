@@ -21,7 +21,7 @@ use crate::delivery::{Effects, FileTransport};
 use crate::evidence::commit;
 use crate::export::{KeyFiles, PermitSigner};
 use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
-use crate::identity::{PasswordHasher, PasswordParams};
+use crate::identity::{PasswordHasher, PasswordParams, SecretsKey};
 
 /// The running program, as handlers receive it.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct App {
     pub permits: Arc<PermitSigner>,
     /// What hashes and verifies passwords, within bounds.
     pub passwords: Arc<PasswordHasher>,
+    /// What encrypts second factors at rest.
+    pub secrets: Arc<SecretsKey>,
     /// Where mail goes.
     pub mail: Option<FileTransport>,
     /// Where uploads wait until they are whole.
@@ -62,6 +64,8 @@ pub struct AppParts {
     pub permits: PermitSigner,
     /// What hashes and verifies passwords.
     pub passwords: PasswordHasher,
+    /// What encrypts second factors at rest.
+    pub secrets: SecretsKey,
     /// Where mail goes.
     pub mail: FileTransport,
     /// Where uploads wait until they are whole.
@@ -79,7 +83,7 @@ impl App {
     /// A program of these parts.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { db, permits, passwords, mail, spool, metrics, alarms } = parts;
+        let AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms } = parts;
         Self {
             db,
             tracker: TaskTracker::new(),
@@ -87,6 +91,7 @@ impl App {
             metrics,
             permits: Arc::new(permits),
             passwords: Arc::new(passwords),
+            secrets: Arc::new(secrets),
             mail: Some(mail),
             spool,
             effects: crate::identity::EFFECTS,
@@ -106,9 +111,10 @@ impl App {
         let cost = config.passwords;
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
+        let secrets = SecretsKey::from_text(&std::fs::read_to_string(&config.secrets.key_file).map_err(Error::internal)?)?;
         let mail = FileTransport::new(&config.mail.directory);
         let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
-        let app = Self::new(AppParts { db, permits, passwords, mail, spool, metrics, alarms });
+        let app = Self::new(AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms });
         let limits = config.limits;
         Ok(Self { limits: Limits::new(limits.gate_requests, limits.requests, limits.uploads), ..app })
     }

@@ -47,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Permits.
     pub permits: Permits,
+    /// What encrypts secrets at rest.
+    pub secrets: Secrets,
     /// Outgoing mail.
     pub mail: Mail,
     /// Uploads.
@@ -105,6 +107,13 @@ pub struct Permits {
     pub key_file: PathBuf,
     /// A folder of private keys' files; empty when not set.
     pub key_directory: PathBuf,
+}
+
+/// Section `secrets`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Secrets {
+    /// The file of the key that encrypts second factors; empty when not set.
+    pub key_file: PathBuf,
 }
 
 /// Section `mail`.

@@ -41,9 +41,12 @@ pub enum Error {
     /// 403: the caller may not do this. The cause goes to the log only.
     #[error("forbidden: {0}")]
     Forbidden(&'static str),
-    /// 403: the caller could do this after step-up (password within the last five minutes).
+    /// 403: the caller could do this after step-up (password and factor within the last five minutes).
     #[error("step-up required")]
     StepUpRequired,
+    /// 403: the caller must enrol a second factor first.
+    #[error("second factor required")]
+    SecondFactorRequired,
     /// 403: the gate refused; the refusal is committed before this exists.
     #[error("refused")]
     Refused(Box<RefusedAnswer>),

@@ -102,6 +102,10 @@ typed_ids! {
     FirstSignatoryId = "fsg";
     /// An invitation to set a password.
     InvitationId = "inv";
+    /// A second factor of a person of either surface.
+    SecondFactorId = "fac";
+    /// The way back into an account whose password or factor was lost.
+    AccountRecoveryId = "rcv";
     /// An agreement (data processing agreement).
     AgreementId = "agr";
     /// The original bytes of something written.

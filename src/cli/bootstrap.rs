@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, Command::Bootstrap(arguments): Comman
     let hasher = PasswordHasher::new(PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism })?;
     let password = password(arguments.password_file)?;
     let id = bootstrap_ops(&db, &hasher, email, name, password).await?;
-    say(format!("made {id}"));
+    say(format!("made {id}: the first login can do nothing but enrol a second factor"));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::Failure;
 use super::print::{say, warn};
 use super::serving::{Ending, Listeners};
-use super::{Context, keys, logging, serve, serving};
+use super::{Context, keys, logging, secrets_key, serve, serving};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::server::{Options, data_home};
@@ -20,6 +20,9 @@ pub(super) const DATABASE: &str = "mandate_demo";
 
 /// The file of the demo's permit key, in the folder for data.
 pub(super) const PERMIT_KEY: &str = "permit-key.pem";
+
+/// The file of the demo's secrets key, in the folder for data.
+pub(super) const SECRETS_KEY: &str = "secrets-key";
 
 /// Runs the command.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
@@ -86,6 +89,9 @@ async fn prepare(server: &PrivateServer, config: &mut Config, home: &Path, base_
     if keys::are_unset(config) {
         config.permits.key_file = keys::ensure(&home.join(PERMIT_KEY))?;
     }
+    if config.secrets.key_file.as_os_str().is_empty() {
+        config.secrets.key_file = secrets_key::ensure(&home.join(SECRETS_KEY))?;
+    }
     let db = serve::open(config, &urls)?;
     let faults = crate::db::guard(&db).await?;
     if !faults.is_empty() {
@@ -93,7 +99,8 @@ async fn prepare(server: &PrivateServer, config: &mut Config, home: &Path, base_
     }
     let app = App::of(config, db, Some(logging::start_metrics()?))?;
     let mail = config.mail.directory.clone();
-    let welcome = start(&app, &Place { base_url, home: home.to_path_buf(), mail, owner_url }).await?;
+    let program = std::env::current_exe().map_err(|error| Failure::new(format!("the program's own path is unknown: {error}")))?;
+    let welcome = start(&app, &Place { base_url, home: home.to_path_buf(), mail, owner_url, program }).await?;
     Ok((app, welcome))
 }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::{Failure, words};
 use super::print::say;
 use super::serve::{migration, open};
-use super::{Context, demo, keys};
+use super::{Context, demo, keys, secrets_key};
 use crate::base::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::server::{Cluster, Status, data_home};
@@ -64,6 +64,12 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     }
     if installation || !keys::are_unset(&config) {
         findings.judge("permit keys", keys::faults(&config));
+    }
+    let demo_key = home.join(demo::SECRETS_KEY);
+    let unset = config.secrets.key_file.as_os_str().is_empty();
+    if installation || !unset || demo_key.exists() {
+        let file = if !installation && unset { &demo_key } else { &config.secrets.key_file };
+        findings.judge("secrets key", secrets_key::fault(file).into_iter().collect());
     }
     for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory)] {
         findings.judge(thing, unwritable(folder).into_iter().collect());

@@ -14,9 +14,11 @@ mod logging;
 mod migrate;
 mod openapi;
 mod print;
+mod secrets_key;
 mod serve;
 mod serving;
 mod settings;
+mod totp;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +82,11 @@ enum Command {
     /// The keys that sign permits
     #[command(subcommand)]
     Keys(keys::Command),
+    /// The key that second factors are encrypted with
+    #[command(subcommand)]
+    SecretsKey(secrets_key::Command),
+    /// Print a code of a demo person's second factor
+    Totp(totp::Arguments),
 }
 
 /// What every command may ask for.
@@ -128,6 +135,8 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Ops(command) => block_on(bootstrap::run(context, command)),
         Command::Clock(command) => block_on(clock::run(context, command)),
         Command::Keys(command) => block_on(keys::run(context, command)),
+        Command::SecretsKey(command) => secrets_key::run(command),
+        Command::Totp(arguments) => block_on(totp::run(arguments)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `mandate serve`: an installation. It refuses to serve, with a line for each reason, a database
 //! that is not exactly migrated, whose guard finds a fault, whose clock was moved for a trial, or
-//! without the key for permits.
+//! without the keys for permits and for secrets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::failure::{Failure, words};
 use super::serving::{Ending, Listeners};
-use super::{Context, keys, logging, serving};
+use super::{Context, keys, logging, secrets_key, serving};
 use crate::app::App;
 use crate::base::{SystemClock, SystemEntropy};
 use crate::config::Config;
@@ -49,6 +49,7 @@ pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
 /// Every reason not to serve.
 async fn refusals(config: &Config, urls: &RoleUrls, db: &Db) -> Vec<String> {
     let mut reasons: Vec<String> = keys::faults(config);
+    reasons.extend(secrets_key::fault(&config.secrets.key_file));
     let unreached = unreached(urls).await;
     if !unreached.is_empty() {
         reasons.extend(unreached);

@@ -8,7 +8,7 @@ use super::{Db, Role};
 use crate::base::Result;
 
 /// Tables that belong to no single customer: a closed list.
-const GLOBAL: [&str; 24] = [
+const GLOBAL: &[&str] = &[
     "_sqlx_migrations",
     "alarm",
     "api_key",
@@ -32,6 +32,8 @@ const GLOBAL: [&str; 24] = [
     "platform_suspension",
     "public_holiday",
     "purpose",
+    "recovery_code",
+    "second_factor",
     "session",
 ];
 

@@ -20,6 +20,8 @@ pub struct Login {
     pub email: String,
     /// Role, and authority in words.
     pub role: String,
+    /// The secret of the second factor, in base 32, of who has one.
+    pub totp_secret: Option<String>,
 }
 
 /// One platform's key.
@@ -34,6 +36,8 @@ pub struct PlatformKey {
 /// Everything a newcomer needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
+    /// The owner's login to the private database: `mandate totp` asks it which codes were used.
+    pub database: String,
     /// The one password of all demo persons, drawn at random when the world was loaded.
     pub password: String,
     /// Persons.
@@ -43,13 +47,13 @@ pub struct Access {
 }
 
 impl Access {
-    /// Reads the file; `None` if it is not there.
+    /// Reads the file; `None` if it is not there, or was written by another version.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::internal),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::internal(error)),
         }

@@ -2,9 +2,9 @@
 //! first signatories by their 72 hours, then the people they invite. Every step is a request to a
 //! route, at the world's own time; the clock goes on to the next date only.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Method;
 use chrono::{Duration, NaiveDate, NaiveTime, TimeZone as _};
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::access::{Access, Login, PlatformKey};
 use super::call::{Caller, member};
-use super::world::{Customer, Ops, World, accepted_on, text};
+use super::persons::Persons;
+use super::world::{Customer, Ops, Person, World, accepted_on, text};
 use crate::app::App;
 use crate::base::{Error, FixedClock, Instant, Result};
 use crate::document::pdf_of_lines;
@@ -26,11 +27,15 @@ const STAFF_LEAD: Duration = Duration::days(4);
 
 struct Loader<'a> {
     app: &'a App,
-    router: Router,
     clock: &'a FixedClock,
-    password: String,
-    mail: &'a Path,
+    persons: Persons<'a>,
     logins: Vec<Login>,
+}
+
+/// An agreement that was offered and waits for its acceptance.
+struct Offered {
+    agreement: String,
+    sha256: String,
 }
 
 /// Loads the world into a fresh private database.
@@ -42,27 +47,40 @@ struct Loader<'a> {
 /// When a route answers otherwise than it should.
 pub async fn load(app: &App, clock: &FixedClock, mail: &Path, password: &str, settled: Instant) -> Result<Access> {
     let world = World::read()?;
-    let router = crate::app::router(app.clone())?;
-    let mut loader = Loader { app, router, clock, password: password.to_owned(), mail, logins: Vec::new() };
-    let mut steps: Vec<(Instant, &Customer, &Value)> = Vec::new();
+    let persons = Persons::of(app, mail, password)?;
+    let mut loader = Loader { app, clock, persons, logins: Vec::new() };
+    let mut agreements: Vec<(Instant, &Customer, &Value)> = Vec::new();
     for customer in &world.customers {
         for agreement in &customer.agreements {
-            steps.push((start_of(accepted_on(agreement)?, customer.zone)?, customer, agreement));
+            agreements.push((start_of(accepted_on(agreement)?, customer.zone)?, customer, agreement));
         }
     }
-    steps.sort_by_key(|(at, ..)| *at);
-    let first = steps.first().map(|(at, ..)| *at).ok_or_else(|| Error::internal("the world has no agreement"))?;
+    agreements.sort_by_key(|(at, ..)| *at);
+    let first = agreements.first().map(|(at, ..)| *at).ok_or_else(|| Error::internal("the world has no agreement"))?;
     clock.set(first.plus(-LEAD - STAFF_LEAD));
     crate::app::prepare(app).await?;
     loader.ops(&world.ops).await?;
+    // One agreement's lead may begin before another's acceptance; time goes forward all the same.
+    let mut steps: Vec<(Instant, usize)> = (0..).zip(&agreements).flat_map(|(n, (at, ..))| [(at.plus(-LEAD), n), (*at, n)]).collect();
+    steps.sort_unstable();
     let mut known: Vec<(String, String)> = Vec::new();
-    for (at, customer, agreement) in steps {
-        loader.agreement(&mut known, at, customer, agreement).await?;
+    let mut offered: BTreeMap<usize, Offered> = BTreeMap::new();
+    for (at, n) in steps {
+        clock.set(at);
+        let Some((_, customer, agreement)) = agreements.get(n) else { continue };
+        match offered.remove(&n) {
+            None => drop(offered.insert(n, loader.offer(&mut known, customer, agreement).await?)),
+            Some(waiting) => loader.accept(&known, customer, &waiting).await?,
+        }
     }
     clock.set(settled);
     loader.people(&world, &known).await?;
     let keys = loader.platform_keys(&world).await?;
-    Ok(Access { password: password.to_owned(), logins: loader.logins, keys })
+    crate::app::deliver_due(app).await?;
+    for login in &mut loader.logins {
+        login.totp_secret = loader.persons.secret(&login.email);
+    }
+    Ok(Access { database: String::new(), password: password.to_owned(), logins: loader.logins, keys })
 }
 
 /// The first instant of a civil day in a zone.
@@ -72,69 +90,43 @@ fn start_of(day: NaiveDate, zone: chrono_tz::Tz) -> Result<Instant> {
 }
 
 impl Loader<'_> {
-    fn nobody(&self) -> Caller {
-        Caller::nobody(self.router.clone())
-    }
-
-    async fn login(&self, surface: &str, email: &str, customer: Option<&str>) -> Result<Caller> {
-        let mut body = json!({"email": email, "password": self.password});
-        if let (Some(id), Some(members)) = (customer, body.as_object_mut()) {
-            members.insert("customer".to_owned(), json!(id));
-        }
-        let session = self.nobody().post(&format!("{surface}/sessions"), &body).await?;
-        let caller = self.nobody().with(member(&session, "token")?);
-        let id = member(&session, "id")?;
-        caller.post(&format!("{surface}/sessions/{id}/step-ups"), &json!({"password": self.password})).await?;
-        Ok(caller)
-    }
-
-    async fn ops_login(&self, role: &str) -> Result<Caller> {
+    async fn ops_login(&mut self, role: &str) -> Result<Caller> {
         let login = self.logins.iter().find(|l| l.customer.is_none() && l.role == role);
-        let email = &login.ok_or_else(|| Error::internal("the world lacks an ops role"))?.email;
-        self.login("/api/admin/v1", email, None).await
+        let email = login.ok_or_else(|| Error::internal("the world lacks an ops role"))?.email.clone();
+        self.persons.acting(&email, None).await
     }
 
     async fn ops(&mut self, people: &[Ops]) -> Result<()> {
         let (first, others) = people.split_first().ok_or_else(|| Error::internal("the world has no ops"))?;
         let email = first.email.parse().map_err(Error::internal)?;
         let name = first.name.parse().map_err(Error::internal)?;
-        let password = SecretString::from(self.password.clone());
+        let password = SecretString::from(self.persons.password());
         crate::identity::bootstrap_ops(&self.app.db, &self.app.passwords, email, name, password).await?;
         for person in people {
-            let role = person.role.clone();
-            self.logins.push(Login { customer: None, name: person.name.clone(), email: person.email.clone(), role });
+            self.note(None, &person.name, &person.email, person.role.clone());
         }
         // The first person adds the second alone; those two add all others.
         let second = others.iter().find(|person| person.role == "ops_security");
         let second = second.ok_or_else(|| Error::internal("the world lacks an ops role"))?;
         self.add_staff(second).await?;
-        self.accept_invitation("/api/admin/v1", &second.email).await?;
+        self.persons.accept_invitation(&second.email, None).await?;
         for person in others.iter().filter(|person| person.email != second.email) {
             let id = self.add_staff(person).await?;
             let security = self.ops_login("ops_security").await?;
             security.post(&format!("/api/admin/v1/ops-people/{id}/approvals"), &json!({})).await?;
-            self.accept_invitation("/api/admin/v1", &person.email).await?;
+            self.persons.accept_invitation(&person.email, None).await?;
         }
         Ok(())
     }
 
-    async fn add_staff(&self, person: &Ops) -> Result<String> {
+    async fn add_staff(&mut self, person: &Ops) -> Result<String> {
         let admin = self.ops_login("ops_admin").await?;
         let body = json!({"email": person.email, "name": person.name, "role": person.role});
         let made = admin.post("/api/admin/v1/ops-people", &body).await?;
         Ok(member(&made, "id")?.to_owned())
     }
 
-    /// Delivers what waits, and sets the password by the invitation that came by mail.
-    async fn accept_invitation(&self, surface: &str, email: &str) -> Result<()> {
-        crate::app::deliver_due(self.app).await?;
-        let token = super::mailbox::invitation(self.mail, email)?;
-        let body = json!({"token": token, "password": self.password});
-        self.nobody().post(&format!("{surface}/invitation-acceptances"), &body).await?;
-        Ok(())
-    }
-
-    async fn register(&self, customer: &Customer) -> Result<String> {
+    async fn register(&mut self, customer: &Customer) -> Result<String> {
         let admin = self.ops_login("ops_admin").await?;
         let body = json!({
             "name": customer.name, "kind": customer.kind, "country": customer.country, "zone": customer.zone.name(),
@@ -148,8 +140,7 @@ impl Loader<'_> {
         Ok(id)
     }
 
-    async fn agreement(&mut self, known: &mut Vec<(String, String)>, at: Instant, customer: &Customer, agreement: &Value) -> Result<()> {
-        self.clock.set(at.plus(-LEAD));
+    async fn offer(&mut self, known: &mut Vec<(String, String)>, customer: &Customer, agreement: &Value) -> Result<Offered> {
         let is_new = !known.iter().any(|(key, _)| *key == customer.key);
         if is_new {
             known.push((customer.key.clone(), self.register(customer).await?));
@@ -166,19 +157,24 @@ impl Loader<'_> {
         let prepared = admin.post(&format!("{path}/agreements"), &body).await?;
         let agreement_id = member(&prepared, "id")?;
         admin.post(&format!("{path}/agreements/{agreement_id}/offers"), &json!({})).await?;
-        let signatory = customer.people.first().ok_or_else(|| Error::internal("a customer without people"))?;
         if is_new {
+            let signatory = signatory_of(customer)?;
             let body = json!({"agreement": agreement_id, "email": signatory.email, "name": signatory.name});
             let proposed = admin.post(&format!("{path}/first-signatories"), &body).await?;
             let privacy = self.ops_login("ops_privacy").await?;
             let proposal = member(&proposed, "id")?;
             privacy.post(&format!("{path}/first-signatories/{proposal}/approvals"), &json!({})).await?;
-            self.accept_invitation("/api/v1", &signatory.email).await?;
+            self.persons.accept_invitation(&signatory.email, Some(&id)).await?;
         }
-        self.clock.set(at);
-        let person = self.login("/api/v1", &signatory.email, Some(&id)).await?;
-        let acceptance = json!({"document_sha256": member(&document, "sha256")?});
-        person.post(&format!("/api/v1/agreements/{agreement_id}/acceptances"), &acceptance).await?;
+        crate::app::deliver_due(self.app).await?;
+        Ok(Offered { agreement: agreement_id.to_owned(), sha256: member(&document, "sha256")?.to_owned() })
+    }
+
+    async fn accept(&mut self, known: &[(String, String)], customer: &Customer, offered: &Offered) -> Result<()> {
+        let id = id_of(known, &customer.key)?;
+        let person = self.persons.acting(&signatory_of(customer)?.email, Some(&id)).await?;
+        let acceptance = json!({"document_sha256": offered.sha256});
+        person.post(&format!("/api/v1/agreements/{}/acceptances", offered.agreement), &acceptance).await?;
         crate::app::deliver_due(self.app).await?;
         Ok(())
     }
@@ -189,7 +185,7 @@ impl Loader<'_> {
             let id = id_of(known, &customer.key)?;
             let Some((signatory, others)) = customer.people.split_first() else { continue };
             let place = Some((id.clone(), customer.name.clone()));
-            let caller = self.login("/api/v1", &signatory.email, Some(&id)).await?;
+            let caller = self.persons.acting(&signatory.email, Some(&id)).await?;
             self.note(place.clone(), &signatory.name, &signatory.email, format!("{}, all authority (first signatory)", signatory.role));
             for person in others {
                 let authority = grants(person.authority.as_ref());
@@ -216,17 +212,17 @@ impl Loader<'_> {
                 invited.push(world.auditor.email.clone());
             }
             for email in invited {
-                self.accept_invitation("/api/v1", &email).await?;
+                self.persons.accept_invitation(&email, Some(&id)).await?;
             }
         }
         Ok(())
     }
 
     fn note(&mut self, customer: Option<(String, String)>, name: &str, email: &str, role: String) {
-        self.logins.push(Login { customer, name: name.to_owned(), email: email.to_owned(), role });
+        self.logins.push(Login { customer, name: name.to_owned(), email: email.to_owned(), role, totp_secret: None });
     }
 
-    async fn platform_keys(&self, world: &World) -> Result<Vec<PlatformKey>> {
+    async fn platform_keys(&mut self, world: &World) -> Result<Vec<PlatformKey>> {
         let (admin, security) = (self.ops_login("ops_admin").await?, self.ops_login("ops_security").await?);
         let expires_at = self.clock_now().plus(Duration::days(395));
         let mut keys = Vec::new();
@@ -242,6 +238,10 @@ impl Loader<'_> {
     fn clock_now(&self) -> Instant {
         crate::base::Clock::now(self.clock)
     }
+}
+
+fn signatory_of(customer: &Customer) -> Result<&Person> {
+    customer.people.first().ok_or_else(|| Error::internal("a customer without people"))
 }
 
 fn id_of(known: &[(String, String)], key: &str) -> Result<String> {

@@ -6,12 +6,13 @@ mod access;
 mod call;
 mod load;
 mod mailbox;
+mod persons;
 mod tour;
 mod welcome;
 mod world;
 
 pub use access::{Access, Login, PlatformKey};
 pub use load::load;
-pub use mailbox::invitation;
+pub use mailbox::{invitation, mailed, secret_of};
 pub use tour::tour;
 pub use welcome::{Place, start};

@@ -1,5 +1,6 @@
 //! The tour: `curl` lines that work when pasted, from a refused export to a permitted one and back.
-//! It needs nothing but a POSIX shell, `curl` and `sed`.
+//! It needs nothing but a POSIX shell, `curl` and `sed`; codes of the second factor come from this
+//! program itself, since the demo's persons have no authenticator.
 
 use super::access::Access;
 
@@ -16,9 +17,10 @@ const INSTRUCTION: &str = r#"{"kind":"export","platforms":["itslearning"],"chann
   "volume":{"per_export":{"rows":5000}},
   "text":"Report enrolment of all our schools to Utdanningsregisteret, as the Education Act requires of us."}"#;
 
-/// The tour as a shell script for a server at `base`.
+/// The tour as a shell script for a server at `base`. `totp` is the command that prints a code of the
+/// second factor of the person whose address is put behind it.
 #[must_use]
-pub fn tour(base: &str, access: &Access) -> String {
+pub fn tour(base: &str, totp: &str, access: &Access) -> String {
     let key = access.keys.iter().find(|k| k.platform == "itslearning").map_or("", |k| k.key.as_str());
     let signatory = access.logins.iter().find(|l| l.customer.is_some()).map_or("", |l| l.email.as_str());
     let password = &access.password;
@@ -40,8 +42,9 @@ DRAFT=$(post /api/v1/instructions "$TOKEN" '{INSTRUCTION}' -D -)
 INSTRUCTION=$(printf %s "$DRAFT" | sed -n 's/.*"id":"\(ins_[0-9a-f]*\)".*/\1/p'); ETAG=$(printf %s "$DRAFT" | tr -d '\r' | sed -n 's/^[Ee][Tt]ag: //p')
 echo "drafted $INSTRUCTION"
 
-echo "== 3. Step-up, and the signature: from now on it is a written instruction"
-post "/api/v1/sessions/$SESSION_ID/step-ups" "$TOKEN" '{{"password":"{password}"}}'; echo
+echo "== 3. Step-up with password and second factor, and the signature: from now on it is a written instruction"
+CODE=$({totp} {signatory})
+post "/api/v1/sessions/$SESSION_ID/step-ups" "$TOKEN" "{{\"password\":\"{password}\",\"code\":\"$CODE\"}}"; echo
 post "/api/v1/instructions/$INSTRUCTION/signatures" "$TOKEN" '{{"version":1}}' -H "If-Match: $ETAG" -H "Idempotency-Key: sign-$RUN"; echo
 
 echo "== 4. The platform asks again: a permit"

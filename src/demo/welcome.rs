@@ -2,7 +2,7 @@
 //! how to get in.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Duration;
@@ -25,6 +25,8 @@ pub struct Place {
     pub mail: PathBuf,
     /// The owner's login, for what only the owner may note.
     pub owner_url: SecretString,
+    /// The path of this program: the tour calls it where it is not on the PATH.
+    pub program: PathBuf,
 }
 
 /// Loads the world if it is not loaded, and returns what to print: logins, keys and the tour.
@@ -36,7 +38,10 @@ pub async fn start(app: &App, place: &Place) -> Result<String> {
     let file = place.home.join(format!("demo-logins-{}.json", &mark[..12]));
     let access = if app.db.installation().await?.world_loaded {
         Access::read(&file)?.ok_or_else(|| {
-            Error::internal(format!("the demo's logins are not at {}: remove the database mandate_demo to start anew", file.display()))
+            Error::internal(format!(
+                "the demo's logins are not at {}, or are another version's: remove the database mandate_demo to start anew",
+                file.display()
+            ))
         })?
     } else {
         let access = loaded(app, place).await?;
@@ -44,9 +49,10 @@ pub async fn start(app: &App, place: &Place) -> Result<String> {
         note_world_loaded(place.owner_url.expose_secret()).await?;
         access
     };
-    let script = tour(&place.base_url, &access);
+    let totp = format!("{} totp --logins {}", quoted(&place.program), quoted(&file));
+    let script = tour(&place.base_url, &totp, &access);
     write_tour(&place.home.join("tour.sh"), &script).map_err(Error::internal)?;
-    Ok(welcome(place, &access, &script))
+    Ok(welcome(place, &access, &totp, &script))
 }
 
 async fn loaded(app: &App, place: &Place) -> Result<Access> {
@@ -58,10 +64,17 @@ async fn loaded(app: &App, place: &Place) -> Result<Access> {
     // hashes; blocks of this size go back to the system, where many smaller ones would stay in the process.
     loader.passwords = Arc::new(PasswordHasher::new(PasswordParams { memory_kib: 47_104, passes: 1, lanes: 1 })?);
     let password = hex::encode(&random32(app.db.entropy())[..9]);
-    load(&loader, &clock, &place.mail, &password, now.plus(-Duration::minutes(2))).await
+    let mut access = load(&loader, &clock, &place.mail, &password, now.plus(-Duration::minutes(2))).await?;
+    access.database = place.owner_url.expose_secret().to_owned();
+    Ok(access)
 }
 
-fn welcome(place: &Place, access: &Access, script: &str) -> String {
+/// A path as one word of a POSIX shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+fn welcome(place: &Place, access: &Access, totp: &str, script: &str) -> String {
     let mut text = String::new();
     let base = &place.base_url;
     let mut line = |words: std::fmt::Arguments<'_>| {
@@ -79,6 +92,9 @@ fn welcome(place: &Place, access: &Access, script: &str) -> String {
         }
         line(format_args!("    {:<36} {:<20} {}", login.email, login.name, login.role));
     }
+    line(format_args!(""));
+    line(format_args!("A code of the second factor, for a step-up and for every login of ops:"));
+    line(format_args!("    {totp} EMAIL"));
     line(format_args!(""));
     line(format_args!("Keys of the platforms (/gate/v1)"));
     for key in &access.keys {

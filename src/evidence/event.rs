@@ -54,6 +54,12 @@ events! {
     OpsPersonAdded = "ops_person.added" { ops_person: OpsPersonId, role: String, }
     /// Processor: an ops person's access ended.
     OpsPersonEnded = "ops_person.ended" { ops_person: OpsPersonId, }
+    /// Processor: an ops person enrolled a second factor, the first or another.
+    OpsPersonFactorChanged = "ops_person.factor_changed" { ops_person: OpsPersonId, second_factor: SecondFactorId, }
+    /// Processor: an ops person changed the password.
+    OpsPersonPasswordChanged = "ops_person.password_changed" { ops_person: OpsPersonId, }
+    /// Processor: an ops person used a recovery code in place of the factor.
+    OpsPersonRecoveryCodeUsed = "ops_person.recovery_code_used" { ops_person: OpsPersonId, second_factor: SecondFactorId, left: u32, }
     /// Processor: a key for the gate or the admin surface was made.
     ProcessorKeyCreated = "processor_key.created" { api_key: ApiKeyId, surface: String, platform: Option<Code>, expires_at: Instant, }
     /// Processor: such a key was revoked.
@@ -118,6 +124,28 @@ events! {
     AuthorityGranted = "authority.granted" { membership: MembershipId, kind: String, units: Option<BTreeSet<Reference>>, begins_at: Instant, }
     /// Authority was taken back.
     AuthorityEnded = "authority.ended" { membership: MembershipId, kind: String, }
+    /// A member enrolled a second factor, the first or another.
+    PersonFactorChanged = "person.factor_changed" { membership: MembershipId, second_factor: SecondFactorId, }
+    /// A member changed the password.
+    PersonPasswordChanged = "person.password_changed" { membership: MembershipId, }
+    /// A member used a recovery code in place of the factor.
+    PersonRecoveryCodeUsed = "person.recovery_code_used" { membership: MembershipId, second_factor: SecondFactorId, left: u32, }
+    /// The recovery of a member's account was proposed by one ops person.
+    AccountRecoveryProposed = "account_recovery.proposed" { account_recovery: AccountRecoveryId, agreement: AgreementId, membership: MembershipId, }
+    /// It was approved by a second ops person.
+    AccountRecoveryApproved = "account_recovery.approved" { account_recovery: AccountRecoveryId, }
+    /// The notice to the agreement's contact was delivered; the account can be entered 72 hours later,
+    /// unless the recovery was withdrawn meanwhile.
+    AccountRecoveryNotified = "account_recovery.notified" {
+        account_recovery: AccountRecoveryId, membership: MembershipId, delivered_at: Instant,
+        opens_at: Option<Instant>, closes_at: Option<Instant>,
+    }
+    /// It was withdrawn.
+    AccountRecoveryWithdrawn = "account_recovery.withdrawn" { account_recovery: AccountRecoveryId, }
+    /// A member came back with a new password and no factor; the recovery may have gone through another customer.
+    PersonRecovered = "person.recovered" { membership: MembershipId, account_recovery: AccountRecoveryId, authority_suspended: bool, }
+    /// A member's authority holds again after a recovery.
+    AuthorityConfirmed = "authority.confirmed" { membership: MembershipId, }
     /// An API key was made.
     ApiKeyCreated = "api_key.created" { api_key: ApiKeyId, role: String, expires_at: Instant, }
     /// An API key was revoked.

@@ -186,6 +186,8 @@ pub struct Identified {
     pub role: IdentifiedRole,
     /// True for an API key, false for a session. A platform has keys only.
     pub is_key: bool,
+    /// True if nothing may be done before a second factor is enrolled.
+    pub must_enrol: bool,
     /// Added to the request; read back by the caller extractors.
     pub extensions: Extensions,
 }
@@ -195,7 +197,13 @@ impl Identified {
     pub fn new<C: Clone + Send + Sync + 'static>(role: IdentifiedRole, is_key: bool, caller: C) -> Self {
         let mut extensions = Extensions::new();
         extensions.insert(caller);
-        Self { role, is_key, extensions }
+        Self { role, is_key, must_enrol: false, extensions }
+    }
+    /// The same, bound to enrol a second factor first.
+    #[must_use]
+    pub const fn must_enrol(mut self, must: bool) -> Self {
+        self.must_enrol = must;
+        self
     }
 }
 

@@ -34,7 +34,9 @@ problems! {
     FORBIDDEN, 403, "forbidden", "Not allowed",
         "The credential is valid, but its role or kind may not do this. The route's description lists the roles, and says whether a session is demanded instead of an API key. Ask an administrator for the role.";
     STEP_UP, 403, "step-up-required", "Step-up required",
-        "This needs a password entered within the last five minutes. Create a step-up for the session, then send the request again.";
+        "This needs the password and a code of the second factor, entered within the last five minutes. Create a step-up for the session, then send the request again.";
+    SECOND_FACTOR, 403, "second-factor-required", "A second factor must be enrolled first",
+        "Ops persons, and everyone who has authority to instruct, have a second factor (TOTP, RFC 6238). Until one is enrolled a session can do nothing else: begin it with POST /api/v1/sessions/{session_id}/second-factors (/api/admin/v1 for ops), add the secret to an authenticator, and confirm it with the password and a first code.";
     REFUSED, 403, "export-refused", "The export is refused",
         "The gate decided that no valid mandate covers this export. reasons lists every reason. The refusal is recorded and receipt proves it. No byte may leave. Asking again with the same idempotency key repeats this answer; after the reasons have been removed, ask with a new key.";
     NOT_FOUND, 404, "not-found", "Not found",
@@ -72,6 +74,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Unauthenticated => &UNAUTHENTICATED,
         Error::Forbidden(_) => &FORBIDDEN,
         Error::StepUpRequired => &STEP_UP,
+        Error::SecondFactorRequired => &SECOND_FACTOR,
         Error::Refused(_) => &REFUSED,
         Error::NotFound => &NOT_FOUND,
         Error::MethodNotAllowed => &METHOD,

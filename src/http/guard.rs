@@ -27,6 +27,7 @@ pub(super) struct Guard<S> {
     body_limit: usize,
     /// The operation's id, where staff of the processor would change something of a customer.
     attempted: Option<Arc<str>>,
+    before_enrolment: bool,
 }
 
 /// The path parameter that names a customer on the admin surface.
@@ -48,7 +49,8 @@ const fn is_refusal(status: StatusCode) -> bool {
 impl<S: Host> Guard<S> {
     pub(super) fn of(host: S, route: &Route<S>) -> Self {
         let (query, attempted) = (route.query.as_slice().into(), attempted(route));
-        Self { host, access: route.access, query, body_limit: route.body_limit, attempted }
+        let before_enrolment = route.before_enrolment;
+        Self { host, access: route.access, query, body_limit: route.body_limit, attempted, before_enrolment }
     }
 
     /// The attempt that a request makes, by somebody who is not yet known.
@@ -70,6 +72,9 @@ impl<S: Host> Guard<S> {
                 self.host.may_attempt(attempt)?;
             }
             self.access.admit(&who)?;
+            if who.must_enrol && !self.before_enrolment {
+                return Err(Error::SecondFactorRequired);
+            }
             request.extensions_mut().extend(who.extensions);
         }
         check_declared(request.uri().query(), &self.query)?;

@@ -90,7 +90,8 @@ fn detail(error: &Error) -> String {
         }
         Error::Unauthenticated => "Send one valid credential of this surface.",
         Error::Forbidden(_) => "The credential may not do this.",
-        Error::StepUpRequired => "Enter the password again, then repeat the request.",
+        Error::StepUpRequired => "Enter the password and a code again, then repeat the request.",
+        Error::SecondFactorRequired => "Enrol a second factor, then repeat the request.",
         Error::Refused(_) => "No valid mandate covers this export.",
         Error::NotFound => "There is nothing under this address.",
         Error::MethodNotAllowed => "The Allow header lists the methods of this address.",

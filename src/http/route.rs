@@ -41,6 +41,8 @@ pub struct Route<S = App> {
     pub query: Vec<String>,
     /// The most bytes its body may have.
     pub body_limit: usize,
+    /// True if a session may call it that must enrol a second factor first.
+    pub before_enrolment: bool,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     handler: MethodRouter<S>,
@@ -59,7 +61,27 @@ impl<S: Host> Route<S> {
         let (path, method, operation) = found.into_iter().next().unwrap_or_default();
         let operation_id = operation.operation_id.clone().unwrap_or_default();
         let query = names(&operation, &ParameterIn::Query);
-        Self { access, method, path, operation_id, query, body_limit: JSON_LIMIT, operation, schemas, handler, several }
+        Self {
+            access,
+            method,
+            path,
+            operation_id,
+            query,
+            body_limit: JSON_LIMIT,
+            before_enrolment: false,
+            operation,
+            schemas,
+            handler,
+            several,
+        }
+    }
+
+    /// Opens the route to a session that must enrol a second factor first: what enrolling needs, and
+    /// what ends the session.
+    #[must_use]
+    pub const fn before_enrolment(mut self) -> Self {
+        self.before_enrolment = true;
+        self
     }
 
     /// Lets the body have this many bytes instead of 1 MiB.

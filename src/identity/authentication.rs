@@ -2,7 +2,7 @@
 //! its surface costs nothing; every other is looked up by its hash, fresh, on each request.
 
 use super::caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential, PlatformCaller};
-use super::decide::{key_lives, membership_acts, session_lives, session_touched};
+use super::decide::{key_lives, membership_acts, must_enrol, session_lives, session_touched};
 use super::store::{self, FoundKey};
 use super::token::{self, Token};
 use crate::app::App;
@@ -39,6 +39,7 @@ async fn member(app: &App, hash: Digest) -> Result<InstitutionCaller> {
         scope: TenantScope::vouched(found.customer),
         role: found.role.parse().map_err(Error::internal)?,
         credential: InstitutionCredential::Session { session: found.id, person: found.person, membership: found.membership },
+        must_enrol: must_enrol(false, found.has_authority, found.has_factor),
     })
 }
 
@@ -54,7 +55,8 @@ async fn ops(app: &App, hash: Digest) -> Result<OpsCaller> {
         touch_session(app, Role::Ops, LogId::PROCESSOR, found.id, now).await?;
     }
     let credential = OpsCredential::Session { session: found.id, ops_person: found.ops_person };
-    Ok(OpsCaller { role: found.role.parse().map_err(Error::internal)?, credential })
+    let must_enrol = must_enrol(true, false, found.has_factor);
+    Ok(OpsCaller { role: found.role.parse().map_err(Error::internal)?, credential, must_enrol })
 }
 
 async fn touch_session(app: &App, role: Role, home: LogId, id: crate::base::SessionId, now: Instant) -> Result<()> {
@@ -94,10 +96,13 @@ fn caller_of_key(found: FoundKey, surface: Surface) -> Result<Caller> {
             scope: TenantScope::vouched(customer),
             role: found.role.parse().map_err(Error::internal)?,
             credential: InstitutionCredential::Key(found.id),
+            must_enrol: false,
         }),
-        (Surface::Admin, None, None) => {
-            Caller::Ops(OpsCaller { role: found.role.parse().map_err(Error::internal)?, credential: OpsCredential::Key(found.id) })
-        }
+        (Surface::Admin, None, None) => Caller::Ops(OpsCaller {
+            role: found.role.parse().map_err(Error::internal)?,
+            credential: OpsCredential::Key(found.id),
+            must_enrol: false,
+        }),
         (Surface::Gate, None, Some(platform)) => Caller::Platform(PlatformCaller { key: found.id, platform }),
         _ => return Err(Error::Unauthenticated),
     })

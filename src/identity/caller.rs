@@ -17,6 +17,8 @@ pub struct InstitutionCaller {
     /// In which role.
     pub role: CustomerRole,
     pub(super) credential: InstitutionCredential,
+    /// True if the session may do nothing but enrol a second factor.
+    pub(super) must_enrol: bool,
 }
 
 /// What a customer's caller came with.
@@ -72,6 +74,8 @@ pub struct OpsCaller {
     /// In which role.
     pub role: OpsRole,
     pub(super) credential: OpsCredential,
+    /// True if the session may do nothing but enrol a second factor.
+    pub(super) must_enrol: bool,
 }
 
 /// What an ops caller came with.
@@ -153,11 +157,11 @@ impl From<Caller> for Identified {
         match caller {
             Caller::Institution(c) => {
                 let is_key = matches!(c.credential, InstitutionCredential::Key(_));
-                Self::new(IdentifiedRole::Customer(c.role), is_key, c)
+                Self::new(IdentifiedRole::Customer(c.role), is_key, c.clone()).must_enrol(c.must_enrol)
             }
             Caller::Ops(c) => {
                 let is_key = matches!(c.credential, OpsCredential::Key(_));
-                Self::new(IdentifiedRole::Ops(c.role), is_key, c)
+                Self::new(IdentifiedRole::Ops(c.role), is_key, c.clone()).must_enrol(c.must_enrol)
             }
             Caller::Platform(c) => Self::new(IdentifiedRole::Platform, true, c),
         }

@@ -20,6 +20,16 @@ pub const TOUCH: Duration = Duration::minutes(1);
 pub const INVITATION: Duration = Duration::days(7);
 /// A first signatory's authority begins this long after its notice was delivered.
 pub const FIRST_SIGNATORY_DELAY: Duration = Duration::hours(72);
+/// A recovered account can be entered this long after its notice was delivered: the same wait.
+pub const RECOVERY_DELAY: Duration = FIRST_SIGNATORY_DELAY;
+/// How long after that its token can be used.
+pub const RECOVERY_TERM: Duration = Duration::days(7);
+/// How long a second factor that was begun can be confirmed.
+pub const ENROLMENT: Duration = Duration::minutes(10);
+/// How many recovery codes come with a factor.
+pub const RECOVERY_CODES: usize = 10;
+/// How long a step-up holds.
+pub const STEP_UP: Duration = Duration::minutes(5);
 /// The longest life of an API key.
 pub const KEY_LIFE: Duration = Duration::days(400);
 /// Keys of one name that may live at once: the old and the new one of a rotation.
@@ -56,6 +66,34 @@ pub fn session_lives(times: &SessionTimes, now: Instant) -> bool {
 #[must_use]
 pub fn session_touched(times: &SessionTimes, now: Instant) -> bool {
     now >= times.last_used_at.plus(TOUCH)
+}
+
+/// True if a step-up made then still holds.
+#[must_use]
+pub fn stepped_up(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| now <= at.plus(STEP_UP))
+}
+
+/// True if a factor that was begun then can still be confirmed.
+#[must_use]
+pub fn enrolment_open(begun_at: Instant, now: Instant) -> bool {
+    now < begun_at.plus(ENROLMENT)
+}
+
+/// True if a session may do nothing but enrol a second factor: its person must have one, as all of
+/// ops and everyone with authority, and has none.
+#[must_use]
+pub const fn must_enrol(is_ops: bool, has_authority: bool, has_factor: bool) -> bool {
+    (is_ops || has_authority) && !has_factor
+}
+
+/// True if a member's authority stays suspended when its account comes back through this customer.
+/// Every customer confirms it by a person of its own; where nobody else has authority over people,
+/// the notice to the agreement's contact and the 72 hours of this recovery take that place, as they
+/// did for the first signatory, or nobody could ever act there again.
+#[must_use]
+pub const fn suspended_by_recovery(is_through_this_customer: bool, others_can_confirm: bool) -> bool {
+    !is_through_this_customer || others_can_confirm
 }
 
 /// True if an API key may be used now.
@@ -128,7 +166,8 @@ pub fn membership_until(is_auditor: bool, until_on: Option<NaiveDate>, today: Na
     }
 }
 
-/// Somebody of the processor's staff, in one of the two roles that name a first signatory.
+/// Somebody of the processor's staff, in one of the two roles that name a first signatory or give a
+/// lost account back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Namer {
     /// The person.
@@ -137,8 +176,8 @@ pub struct Namer {
     pub role: NamingRole,
 }
 
-/// Proof that two ops persons of both roles named the first signatory. Demanded by the store
-/// functions that make its membership.
+/// Proof that two ops persons of both roles named the first signatory, or agreed to a recovery.
+/// Demanded by the store functions that make its membership, or open the way back.
 #[derive(Debug, Clone, Copy)]
 pub struct Approval {
     approved_by: OpsPersonId,
@@ -178,13 +217,14 @@ pub const fn withdrawn() -> Error {
     Error::conflict("already_withdrawn", "The first signatory was withdrawn before.")
 }
 
-/// Says whether a proposed first signatory may be approved: once, by somebody else, in the other role.
+/// Says whether a proposed first signatory or recovery may be approved: once, by somebody else, in
+/// the other role.
 ///
 /// # Errors
 /// [`Error::Conflict`].
 pub fn approve(proposed_by: Namer, approver: Namer, is_approved: bool) -> Result<Approval> {
     if is_approved {
-        return Err(Error::conflict("already_approved", "The first signatory was approved before."));
+        return Err(Error::conflict("already_approved", "It was approved before."));
     }
     if proposed_by.ops_person == approver.ops_person || proposed_by.role == approver.role {
         let detail = "A second ops person approves, in the other role of ops_admin and ops_privacy.";
@@ -218,6 +258,34 @@ mod tests {
             assert_eq!(session_lives(&times(last, revoked), at(now)), lives, "{last} {revoked:?} {now}");
         }
         assert!(!session_touched(&times(0, None), at(59_999)) && session_touched(&times(0, None), at(60_000)));
+    }
+
+    #[test]
+    fn a_step_up_holds_five_minutes_and_an_enrolment_ten() {
+        for (made, now, holds) in [(Some(0), 0, true), (Some(0), 300_000, true), (Some(0), 300_001, false), (None, 0, false)] {
+            assert_eq!(stepped_up(made.map(at), at(now)), holds, "{made:?} {now}");
+        }
+        assert!(enrolment_open(at(0), at(599_999)) && !enrolment_open(at(0), at(600_000)));
+    }
+
+    #[test]
+    fn ops_and_everyone_with_authority_must_enrol_and_nobody_else() {
+        for (is_ops, has_authority, has_factor, must) in [
+            (true, false, false, true),
+            (false, true, false, true),
+            (false, false, false, false),
+            (true, false, true, false),
+            (false, true, true, false),
+        ] {
+            assert_eq!(must_enrol(is_ops, has_authority, has_factor), must, "{is_ops} {has_authority} {has_factor}");
+        }
+    }
+
+    #[test]
+    fn a_recovery_suspends_authority_unless_nobody_of_its_customer_could_confirm_it() {
+        for (through, others, suspended) in [(true, true, true), (true, false, false), (false, true, true), (false, false, true)] {
+            assert_eq!(suspended_by_recovery(through, others), suspended, "{through} {others}");
+        }
     }
 
     #[test]

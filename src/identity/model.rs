@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 
-use crate::base::{Decode, Faults, Instant, InstructionKind, Pointer, Reference, Selector};
+use crate::base::{Decode, Faults, Instant, InstructionKind, OpsPersonId, PersonId, Pointer, Reference, Selector, TypedId as _};
 
 crate::words! {
     /// What a member can have authority for.
@@ -82,6 +82,42 @@ pub fn covers(held: &[Authority], kind: AuthorityKind, needs: &Needs, now: Insta
         (Some(_), Needs::AllUnits) => false,
         (Some(held), Needs::Units(asked)) => asked.is_subset(held),
     })
+}
+
+/// Somebody with a password, of either surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// A person of customers.
+    Person(PersonId),
+    /// A person of the processor's staff.
+    Ops(OpsPersonId),
+}
+
+impl Account {
+    /// The id of a person of customers.
+    #[must_use]
+    pub const fn person(self) -> Option<PersonId> {
+        match self {
+            Self::Person(person) => Some(person),
+            Self::Ops(_) => None,
+        }
+    }
+    /// The id of an ops person.
+    #[must_use]
+    pub const fn ops_person(self) -> Option<OpsPersonId> {
+        match self {
+            Self::Person(_) => None,
+            Self::Ops(ops_person) => Some(ops_person),
+        }
+    }
+    /// The bare id.
+    #[must_use]
+    pub fn uuid(self) -> uuid::Uuid {
+        match self {
+            Self::Person(person) => person.uuid(),
+            Self::Ops(ops_person) => ops_person.uuid(),
+        }
+    }
 }
 
 crate::words! {

@@ -4,9 +4,9 @@
 
 use uuid::Uuid;
 
-use super::store::{self, Invitee};
+use super::store::{self, Binding, Invitee};
 use super::token;
-use crate::base::{CustomerId, Email, MembershipId, OpsPersonId, Result, TypedId};
+use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, Result, TypedId as _};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -70,6 +70,64 @@ pub(super) async fn tell_member(tx: &mut WriteTx, customer: CustomerId, address:
     let body = format!("You are now a member of {name} in Mandate. Log in with your present password and the customer {customer}.");
     let subject = "You have another membership in Mandate";
     let message = NewMessage { customer: customer.into(), purpose: "membership", subject_id: about, address, subject, body };
+    enqueue(tx, message).await?;
+    Ok(())
+}
+
+/// What a customer is told of a member's account.
+pub(super) struct Notice {
+    /// The member.
+    pub about: MembershipId,
+    /// In words.
+    pub body: String,
+}
+
+/// Tells one customer of the person about a change of the account: its privacy contacts, everybody
+/// with authority over people, and the person, who may not be the one who made it.
+pub(super) async fn tell_of_account(tx: &mut WriteTx, at: &Binding, notice: Notice) -> Result<()> {
+    let (home, log) = (tx.home(), LogId::from(at.customer));
+    tx.act_for(log).await?;
+    let mut addresses = store::to_be_told(tx.conn(), at.customer, notice.about).await?;
+    addresses.extend(store::own_customer(tx.conn()).await?.privacy_contacts);
+    addresses.push(store::person_of_membership(tx.conn(), at.customer, at.membership).await?.2);
+    tx.act_for(home).await?;
+    addresses.sort();
+    addresses.dedup();
+    for address in addresses {
+        let subject = "An account at your institution has changed";
+        let body = format!("{} If this is not as it should be, tell your institution and the processor at once.", notice.body);
+        let message = NewMessage { customer: log, purpose: "account_changed", subject_id: notice.about.uuid(), address, subject, body };
+        enqueue(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Tells an ops person, and every `ops_admin`, about a change of that person's account.
+pub(super) async fn tell_ops(tx: &mut WriteTx, ops_person: OpsPersonId, words: &str) -> Result<()> {
+    for address in store::ops_to_be_told(tx.conn(), ops_person).await? {
+        let body = format!("The ops person {ops_person} {words}. If that was not this person, end the access at once.");
+        let subject = "An ops account has changed";
+        let message =
+            NewMessage { customer: LogId::PROCESSOR, purpose: "account_changed", subject_id: ops_person.uuid(), address, subject, body };
+        enqueue(tx, message).await?;
+    }
+    Ok(())
+}
+
+/// Mails the token that gives an account back, to the person's own address.
+pub(super) async fn mail_recovery(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    id: AccountRecoveryId,
+    address: Email,
+    text: &str,
+    (opens_at, closes_at): (Instant, Instant),
+) -> Result<()> {
+    let body = format!(
+        "Your account in Mandate can be recovered. From {opens_at} to {closes_at}, send this token with a new password of at least 12 characters to POST /api/v1/account-recovery-acceptances:\n\n{text}\n\nThe token can be used once. Your second factor ends with it, and your authority is suspended until each institution confirms it. If you did not ask for this, tell your institution and the processor at once.\n"
+    );
+    let subject = "The recovery of your account in Mandate";
+    let message = NewMessage { customer: customer.into(), purpose: "account_recovery", subject_id: id.uuid(), address, subject, body };
     enqueue(tx, message).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! time of an answer tells nobody which accounts there are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher as _, PasswordVerifier as _};
@@ -43,12 +44,42 @@ pub struct PasswordHasher {
     decoy: Arc<str>,
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    load: Arc<Load>,
 }
 
-/// A place in the queue and a turn, given back when the hash is computed.
+/// How many hashes are computed now, and were at most at once.
+#[derive(Default)]
+struct Load {
+    running: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+/// A place in the queue. Taken before anything is asked of the database, so that a flood of logins
+/// costs neither memory nor connections; given back when the hash is computed.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A place and a turn, counted while they are held.
 struct Turn {
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _turn: OwnedSemaphorePermit,
+    load: Arc<Load>,
+}
+
+impl Turn {
+    fn begin(place: Place, turn: OwnedSemaphorePermit, load: Arc<Load>) -> Self {
+        let running = load.running.fetch_add(1, Ordering::SeqCst) + 1;
+        load.peak.fetch_max(running, Ordering::SeqCst);
+        metrics::counter!("password_hashes_total").increment(1);
+        Self { _place: place, _turn: turn, load }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.load.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl PasswordHasher {
@@ -66,7 +97,23 @@ impl PasswordHasher {
             decoy: decoy.into(),
             places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            load: Arc::default(),
         })
+    }
+
+    /// The most hashes that were computed at once since the start.
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        self.load.peak.load(Ordering::SeqCst)
+    }
+
+    /// A place in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when there is none: come again in two seconds.
+    pub fn place(&self) -> Result<Place> {
+        let busy = Error::Unavailable { retry_after: 2, cause: "too many passwords at once" };
+        Arc::clone(&self.places).try_acquire_owned().map(|permit| Place { _permit: permit }).map_err(|_| busy)
     }
 
     /// The PHC string of a new password.
@@ -76,7 +123,7 @@ impl PasswordHasher {
     pub async fn hash(&self, password: &Secret, entropy: &dyn Entropy) -> Result<String> {
         let mut salt = [0_u8; 16];
         salt.copy_from_slice(&random32(entropy)[..16]);
-        let turn = self.turn().await?;
+        let turn = self.turn(self.place()?).await?;
         let (argon, password) = (self.argon.clone(), password.clone());
         computed(move || {
             let _turn = turn;
@@ -89,9 +136,9 @@ impl PasswordHasher {
     /// True if the password has this hash; without a hash, false at the same cost.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait.
-    pub async fn verify(&self, password: &Secret, stored: Option<&str>) -> Result<bool> {
-        let turn = self.turn().await?;
+    /// [`Error::Internal`] for a stored text that is no hash.
+    pub async fn verify(&self, place: Place, password: &Secret, stored: Option<&str>) -> Result<bool> {
+        let turn = self.turn(place).await?;
         let hash = stored.unwrap_or(&self.decoy).to_owned();
         let (argon, password, known) = (self.argon.clone(), password.clone(), stored.is_some());
         computed(move || {
@@ -105,11 +152,9 @@ impl PasswordHasher {
         .await
     }
 
-    async fn turn(&self) -> Result<Turn> {
-        let busy = Error::Unavailable { retry_after: 2, cause: "too many passwords at once" };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(busy) };
+    async fn turn(&self, place: Place) -> Result<Turn> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
-        Ok(Turn { _place: place, _turn: turn })
+        Ok(Turn::begin(place, turn, Arc::clone(&self.load)))
     }
 }
 
@@ -132,19 +177,39 @@ mod tests {
         let right = Secret::from("correct horse battery");
         let stored = hasher.hash(&right, &SeededEntropy::new(1)).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{stored}");
-        assert!(hasher.verify(&right, Some(&stored)).await.unwrap());
-        assert!(!hasher.verify(&Secret::from("wrong"), Some(&stored)).await.unwrap());
-        assert!(!hasher.verify(&right, None).await.unwrap());
-        assert!(hasher.verify(&right, Some("no hash")).await.is_err());
+        for (password, hash, verifies) in
+            [(&right, Some(&stored), true), (&Secret::from("wrong"), Some(&stored), false), (&right, None, false)]
+        {
+            let verified = hasher.verify(hasher.place().unwrap(), password, hash.map(String::as_str)).await.unwrap();
+            assert_eq!(verified, verifies, "{password:?} {hash:?}");
+        }
+        assert!(hasher.verify(hasher.place().unwrap(), &right, Some("no hash")).await.is_err());
     }
 
     #[tokio::test]
     async fn past_the_queue_the_answer_is_to_come_again() {
         let hasher = hasher();
         let held = Arc::clone(&hasher.places).acquire_many_owned(68).await.unwrap();
-        let late = hasher.verify(&Secret::from("x"), None).await;
-        assert!(matches!(late, Err(Error::Unavailable { .. })));
+        assert!(matches!(hasher.place(), Err(Error::Unavailable { .. })));
         drop(held);
-        assert!(!hasher.verify(&Secret::from("x"), None).await.unwrap());
+        assert!(!hasher.verify(hasher.place().unwrap(), &Secret::from("x"), None).await.unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn at_most_four_hashes_are_computed_at_once() {
+        let hasher = PasswordHasher::new(PasswordParams { memory_kib: 1024, passes: 1, lanes: 1 }).unwrap();
+        let places: Vec<Place> = std::iter::from_fn(|| hasher.place().ok()).collect();
+        assert_eq!(places.len(), AT_ONCE + WAITING);
+        let running: Vec<_> = places
+            .into_iter()
+            .map(|place| {
+                let hasher = hasher.clone();
+                tokio::spawn(async move { hasher.verify(place, &Secret::from("x"), None).await })
+            })
+            .collect();
+        for hash in running {
+            assert!(!hash.await.unwrap().unwrap());
+        }
+        assert_eq!((hasher.peak(), hasher.load.running.load(Ordering::SeqCst)), (AT_ONCE, 0));
     }
 }

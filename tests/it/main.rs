@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
 )]
 
+mod accounts;
+mod accounts_recovery;
 mod alarms;
 mod bad_input;
 mod chunks;
@@ -26,6 +28,7 @@ mod gate_reasons;
 mod gate_redemption;
 mod histories;
 mod identity;
+mod logins;
 mod one_call_stops;
 mod permit_keys;
 mod permit_vectors;

@@ -26,6 +26,8 @@ fn absent(parameter: &str) -> String {
         "ops_person_id" => "ops",
         "first_signatory_id" => "fsg",
         "alarm_id" => "alm",
+        "account_recovery_id" => "rcv",
+        "second_factor_id" => "fac",
         "platform" => return "itslearning".to_owned(),
         "kind" => return "export".to_owned(),
         "index" => return "999999".to_owned(),
@@ -53,10 +55,12 @@ fn body(route: &Route, password: &str) -> Value {
     match route.path.rsplit('/').next().unwrap() {
         "signatures" => json!({"version": 1}),
         "acceptances" => json!({"document_sha256": "0".repeat(64)}),
+        "confirmations" if route.path.contains("/second-factors/") => json!({"password": password, "code": "000000"}),
+        "confirmations" if route.path.contains("/people/") => json!({}),
         "confirmations" => json!({"contest": "con_0190a0b0c0d0700080000123456789ab", "text": "Confirmed."}),
         "versions" | "draft" => instruction(),
         "authorities" => json!({"kind": "export"}),
-        "step-ups" => json!({"password": password}),
+        "step-ups" => json!({"password": password, "code": "000000"}),
         "contests" => json!({"version": 1, "ground": "GDPR Art. 6"}),
         "redemptions" => json!({"permit": "x.y.z"}),
         "completions" => json!({"sha256": "0".repeat(64)}),
@@ -205,6 +209,11 @@ async fn neighbours(h: &Harness) -> BTreeMap<&'static str, String> {
         ("api_key_id", mette.post("/api/v1/api-keys", &key).await.expect(201).text("/id")),
         ("suspension_id", mette.post("/api/v1/suspensions", &json!({"ground": "x"})).await.expect(201).text("/id")),
         ("recipient_id", first("/api/v1/recipients").await),
+        ("account_recovery_id", {
+            let path = format!("/api/admin/v1/customers/{}/account-recoveries", h.customer("Søby"));
+            let body = json!({"membership": first("/api/v1/people").await, "agreement": first("/api/v1/agreements").await});
+            h.person(ADMIN).await.post(&path, &body).await.expect(201).text("/id")
+        }),
         ("first_signatory_id", {
             let path = format!("/api/admin/v1/customers/{}/first-signatories", h.customer("Søby"));
             h.person(ADMIN).await.get(&path).await.expect(200).text("/data/0/id")

@@ -71,7 +71,7 @@ pub(super) async fn propose_first_signatory(
     Ok(Created::at(format!("/api/admin/v1/customers/{customer}/first-signatories/{id}"), Receipted { value: view, receipt }))
 }
 
-fn naming(role: OpsRole) -> Result<NamingRole> {
+pub(super) fn naming(role: OpsRole) -> Result<NamingRole> {
     match role {
         OpsRole::OpsAdmin => Ok(NamingRole::OpsAdmin),
         OpsRole::OpsPrivacy => Ok(NamingRole::OpsPrivacy),
@@ -79,7 +79,7 @@ fn naming(role: OpsRole) -> Result<NamingRole> {
     }
 }
 
-async fn namer(tx: &mut WriteTx, ops_person: OpsPersonId) -> Result<Namer> {
+pub(super) async fn namer(tx: &mut WriteTx, ops_person: OpsPersonId) -> Result<Namer> {
     let role = naming(store::ops_person(tx.conn(), ops_person).await?.role)?;
     Ok(Namer { ops_person, role })
 }

@@ -1,8 +1,8 @@
 //! API keys of a customer, of a platform (the gate), and of ops (reading). Shown once; two of a name
 //! may live at once, so that a key can be replaced without a gap; a revocation holds from the next
 //! request on, and takes one person without step-up: stopping must not wait. Making a platform's key
-//! takes two, so that a stolen account cannot make itself a platform. A key never signs, accepts or
-//! approves.
+//! takes two, so that a stolen account cannot make itself a platform; a customer's outlives the session
+//! that makes it, so that making one needs step-up. A key never signs, accepts or approves.
 
 use axum::extract::State;
 
@@ -15,7 +15,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::{InstitutionCaller, OpsCaller};
 use crate::identity::decide::key_made;
 use crate::identity::model::KeyRole;
-use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_with_authority, ops_stepped_up, two_persons};
+use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_stepped_up, ops_stepped_up, two_persons};
 use crate::identity::token;
 use uuid::Uuid;
 
@@ -134,7 +134,7 @@ pub(super) async fn create_api_key(
     Json(new): Json<NewApiKey>,
 ) -> Result<Created<Receipted<CreatedApiKey>>> {
     let mut tx = app.db.write(Role::App, "create_api_key", Lock::Heads, caller.log(), &[]).await?;
-    let by = anyone_with_authority(&mut tx, &caller).await?;
+    let by = anyone_stepped_up(&mut tx, &caller).await?;
     let holder = KeyHolder::Customer(caller.customer());
     let (role, normal) = (new.role.word(), NormalOfKey::default());
     let making = Making { holder, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at, normal };

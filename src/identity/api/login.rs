@@ -1,16 +1,18 @@
-//! Logging in, on both surfaces: e-mail and password against a random token. Unknown and known
-//! persons take the same path and get the same answer; guessing is slowed down per account and
-//! address, before any hash is computed.
+//! Logging in, on both surfaces: e-mail and password (for ops the second factor too) against a
+//! random token. Unknown and known persons take the same path and get the same answer; guessing is
+//! slowed down per account and address, and a flood is turned away before it costs anything. A
+//! customer's person shows the factor at step-up; until then a session reads and stops things.
 
 use axum::extract::State;
 
+use super::proof::{Known, Presented, counted, proved};
 use crate::app::App;
 use crate::base::{CustomerId, Email, Error, Fault, Instant, Result, SessionId, fresh_id};
 use crate::db::{LogId, Role};
 use crate::http::{ClientAddress, Created, Json, Surface};
 use crate::identity::decide::membership_acts;
 use crate::identity::model::Secret;
-use crate::identity::store::{self, Attempt, Holder};
+use crate::identity::store::{self, Act, Attempt, Holder};
 use crate::identity::token;
 
 crate::request! {
@@ -32,6 +34,8 @@ crate::request! {
         email: Email,
         /// Password.
         password: Secret,
+        /// A code of the second factor, or a recovery code; absent only before one is enrolled.
+        code: Option<Secret>,
     }
 }
 
@@ -50,41 +54,19 @@ pub struct CreatedSession {
     pub expires_at: Instant,
 }
 
-/// Counts the attempt, or refuses it with the seconds to wait.
-pub(super) async fn counted(app: &App, role: Role, attempt: &Attempt) -> Result<()> {
-    let mut tx = app.db.housekeeping(role, "login_attempt", LogId::PROCESSOR).await?;
-    let now = tx.now();
-    let wait = store::attempt(tx.conn(), attempt, now).await?;
-    tx.commit_housekeeping().await?;
-    if wait > 0 { Err(Error::TooMany(wait)) } else { Ok(()) }
-}
-
-/// Verifies a password at the cost of a hash, known or not, and settles the counters.
-pub(super) async fn verified(app: &App, role: Role, attempt: &Attempt, password: &Secret, hash: Option<&str>) -> Result<()> {
-    let outcome = app.passwords.verify(password, hash).await;
-    let mut tx = app.db.housekeeping(role, "login_outcome", LogId::PROCESSOR).await?;
-    let now = tx.now();
-    match &outcome {
-        Ok(true) => store::cleared(tx.conn(), attempt).await?,
-        Ok(false) => store::failed(tx.conn(), attempt, now).await?,
-        Err(_) => store::undone(tx.conn(), attempt).await?,
-    }
-    tx.commit_housekeeping().await?;
-    if outcome? { Ok(()) } else { Err(Error::Unauthenticated) }
-}
-
 /// Logs a person of a customer in.
 #[utoipa::path(post, path = "/api/v1/sessions", request_body = NewSession,
     responses((status = 201, body = CreatedSession, description = "Logged in."), (status = 401, description = "Unknown e-mail or wrong password.")))]
 pub(super) async fn log_in(State(app): State<App>, client: ClientAddress, Json(body): Json<NewSession>) -> Result<Created<CreatedSession>> {
-    let attempt = Attempt::of(Surface::Institution, &body.email, client);
+    let place = app.passwords.place()?;
+    let attempt = Attempt::of(Surface::Institution, Act::LogIn, &body.email, client);
     counted(&app, Role::App, &attempt).await?;
     let mut tx = app.db.read(Role::App, "credential", LogId::PROCESSOR).await?;
     let found = store::credential_of_email(tx.conn(), &body.email).await?;
     drop(tx);
-    let hash = found.as_ref().and_then(|c| c.password_hash.as_deref());
-    verified(&app, Role::App, &attempt, &body.password, hash).await?;
-    let person = found.ok_or(Error::Unauthenticated)?.person;
+    let known = found.as_ref().map(|credential| Known { credential, holder: None });
+    proved(&app, Role::App, place, &attempt, Presented { password: &body.password, code: None }, known).await?;
+    let person = found.and_then(|credential| credential.account.person()).ok_or(Error::Unauthenticated)?;
     let mut tx = app.db.read(Role::App, "memberships", LogId::PROCESSOR).await?;
     let now = tx.now();
     let mut bindings = store::memberships_of(tx.conn(), person).await?;
@@ -105,21 +87,23 @@ pub(super) async fn log_in(State(app): State<App>, client: ClientAddress, Json(b
 
 /// Logs an ops person in.
 #[utoipa::path(post, path = "/api/admin/v1/sessions", request_body = NewOpsSession,
-    responses((status = 201, body = CreatedSession, description = "Logged in."), (status = 401, description = "Unknown e-mail or wrong password.")))]
+    responses((status = 201, body = CreatedSession, description = "Logged in; without a second factor, only to enrol one."), (status = 401, description = "Unknown e-mail, wrong password or wrong code.")))]
 pub(super) async fn log_in_ops(
     State(app): State<App>,
     client: ClientAddress,
     Json(body): Json<NewOpsSession>,
 ) -> Result<Created<CreatedSession>> {
-    let attempt = Attempt::of(Surface::Admin, &body.email, client);
+    let place = app.passwords.place()?;
+    let attempt = Attempt::of(Surface::Admin, Act::LogIn, &body.email, client);
     counted(&app, Role::Ops, &attempt).await?;
     let mut tx = app.db.read(Role::Ops, "credential", LogId::PROCESSOR).await?;
     let found = store::credential_of_ops_email(tx.conn(), &body.email).await?;
     drop(tx);
-    let hash = found.as_ref().and_then(|c| c.password_hash.as_deref());
-    verified(&app, Role::Ops, &attempt, &body.password, hash).await?;
-    let found = found.ok_or(Error::Unauthenticated)?;
-    made(&app, Holder::Ops(found.ops_person), None, found.role).await
+    let holder = found.as_ref().and_then(|(credential, _)| credential.account.ops_person()).map(Holder::Ops);
+    let known = found.as_ref().map(|(credential, _)| Known { credential, holder });
+    proved(&app, Role::Ops, place, &attempt, Presented { password: &body.password, code: body.code.as_ref() }, known).await?;
+    let ((_, role), holder) = found.zip(holder).ok_or(Error::Unauthenticated)?;
+    made(&app, holder, None, role).await
 }
 
 async fn made(app: &App, holder: Holder, customer: Option<CustomerId>, role: String) -> Result<Created<CreatedSession>> {

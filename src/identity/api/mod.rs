@@ -6,11 +6,16 @@ mod key;
 mod login;
 mod me;
 mod ops_people;
+mod password;
 mod people;
+mod proof;
+mod recovery;
+mod second_factor;
 mod session;
 mod view;
 
 pub(super) use first_signatory::first_signatory_notified;
+pub(super) use recovery::recovery_notified;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
 
@@ -32,15 +37,21 @@ const WITHDRAWING: Access = Access::admin_session(&[OpsRole::OpsAdmin, OpsRole::
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Access::Public, http!(login::log_in)),
-        Route::new(PERSONS, http!(session::list_sessions)),
-        Route::new(PERSONS, http!(session::revoke_session)),
+        Route::new(PERSONS, http!(session::list_sessions)).before_enrolment(),
+        Route::new(PERSONS, http!(session::revoke_session)).before_enrolment(),
         Route::new(PERSONS, http!(session::step_up)),
         Route::new(Access::Public, http!(login::log_in_ops)),
-        Route::new(OPS_PERSONS, http!(session::list_ops_sessions)),
-        Route::new(OPS_PERSONS, http!(session::revoke_ops_session)),
+        Route::new(OPS_PERSONS, http!(session::list_ops_sessions)).before_enrolment(),
+        Route::new(OPS_PERSONS, http!(session::revoke_ops_session)).before_enrolment(),
         Route::new(OPS_PERSONS, http!(session::step_up_ops)),
-        Route::new(READERS, http!(me::get_me)),
-        Route::new(OPS_READERS, http!(me::get_ops_me)),
+        Route::new(PERSONS, http!(second_factor::begin_second_factor)).before_enrolment(),
+        Route::new(PERSONS, http!(second_factor::confirm_second_factor)).before_enrolment(),
+        Route::new(OPS_PERSONS, http!(second_factor::begin_ops_second_factor)).before_enrolment(),
+        Route::new(OPS_PERSONS, http!(second_factor::confirm_ops_second_factor)).before_enrolment(),
+        Route::new(PERSONS, http!(password::change_password)),
+        Route::new(OPS_PERSONS, http!(password::change_ops_password)),
+        Route::new(READERS, http!(me::get_me)).before_enrolment(),
+        Route::new(OPS_READERS, http!(me::get_ops_me)).before_enrolment(),
         Route::new(Access::Public, http!(invitation::accept_invitation)),
         Route::new(Access::Public, http!(invitation::accept_ops_invitation)),
         Route::new(ACTING, http!(key::create_api_key)),
@@ -60,6 +71,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(ACTING, http!(people::end_membership)),
         Route::new(ACTING, http!(people::grant_authority)),
         Route::new(ACTING, http!(people::end_authority)),
+        Route::new(ACTING, http!(people::confirm_authority)),
         Route::new(OPS_READERS, http!(ops_people::list_ops_people)),
         Route::new(OPS_ADMIN, http!(ops_people::add_ops_person)),
         Route::new(APPROVING_STAFF, http!(ops_people::approve_ops_person)),
@@ -69,5 +81,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(WITHDRAWING, http!(first_signatory::withdraw_first_signatory)),
         Route::new(OPS_READERS, http!(first_signatory::list_first_signatories)),
         Route::new(OPS_READERS, http!(first_signatory::get_first_signatory)),
+        Route::new(NAMING, http!(recovery::propose_account_recovery)),
+        Route::new(NAMING, http!(recovery::approve_account_recovery)),
+        Route::new(WITHDRAWING, http!(recovery::withdraw_account_recovery)),
+        Route::new(OPS_READERS, http!(recovery::list_account_recoveries)),
+        Route::new(OPS_READERS, http!(recovery::get_account_recovery)),
+        Route::new(Access::Public, http!(recovery::accept_account_recovery)),
     ]
 }

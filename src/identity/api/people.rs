@@ -33,6 +33,11 @@ crate::request! {
 }
 
 crate::request! {
+    /// A confirmation of authority; it says nothing more.
+    pub struct NewAuthorityConfirmation {}
+}
+
+crate::request! {
     /// An end; it says nothing more.
     pub struct NewEnding {}
 }
@@ -188,6 +193,29 @@ pub(super) async fn end_membership(
     let body = format!("A membership of your institution was ended: {id}.");
     tell_people(&mut tx, customer, by.membership(), id.uuid(), body).await?;
     let entries = vec![NewEntry::new(customer, id, &caller.actor(), Event::MembershipEnded { membership: id })];
+    done(tx, customer, id, entries).await
+}
+
+/// Confirms the authority of a member whose account was recovered: it holds again.
+#[utoipa::path(post, path = "/api/v1/people/{membership_id}/confirmations", params(("membership_id" = MembershipId, Path, description = "The membership.")),
+    request_body = NewAuthorityConfirmation, responses((status = 201, body = Receipted<MemberView>, description = "Confirmed.")))]
+pub(super) async fn confirm_authority(
+    State(app): State<App>,
+    caller: InstitutionCaller,
+    PathId(id): PathId<MembershipId>,
+    Json(NewAuthorityConfirmation {}): Json<NewAuthorityConfirmation>,
+) -> Result<Created<Receipted<MemberView>>> {
+    let customer = caller.customer();
+    let mut tx = app.db.write(Role::App, "confirm_authority", Lock::Heads, caller.log(), &[]).await?;
+    let member = store::member(tx.conn(), customer, id).await?;
+    let by = as_people_signatory(&mut tx, &caller, &member.authority).await?;
+    let now = tx.now();
+    if member.ended_at.is_some() || store::confirm_authority(tx.conn(), customer, id, Some(by), now).await? == 0 {
+        return Err(Error::conflict("not_suspended", "The member's authority is not suspended."));
+    }
+    let body = format!("The authority of the member {id} of your institution was confirmed: it holds again.");
+    tell_people(&mut tx, customer, by.membership(), id.uuid(), body).await?;
+    let entries = vec![NewEntry::new(customer, id, &caller.actor(), Event::AuthorityConfirmed { membership: id })];
     done(tx, customer, id, entries).await
 }
 

@@ -1,22 +1,25 @@
-//! Sessions of the caller: listed, revoked, stepped up. A step-up is the password again, and holds
-//! for five minutes; it is what a signature, an acceptance and an approval demand.
+//! Sessions of the caller: listed, revoked, stepped up. A step-up is the password again and a code of
+//! the second factor, and holds for five minutes; it is what a signature, an acceptance and an
+//! approval demand. Without a factor there is none.
 
 use axum::extract::State;
 
-use super::login::{counted, verified};
+use super::proof::{Known, Presented, counted, proved};
 use super::view::SessionView;
 use crate::app::App;
 use crate::base::{Error, Page, Result, SessionId, TypedId};
 use crate::http::{ClientAddress, Created, Json, PathId, Query, Surface};
 use crate::identity::caller::{InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential};
 use crate::identity::model::Secret;
-use crate::identity::store::{self, Attempt, Holder};
+use crate::identity::store::{self, Act, Attempt, Holder};
 
 crate::request! {
     /// A step-up.
     pub struct NewStepUp {
         /// The password, again.
         password: Secret,
+        /// A code of the second factor, which was not used yet, or a recovery code.
+        code: Secret,
     }
 }
 
@@ -58,28 +61,41 @@ async fn revoke(app: &App, holder: Holder, id: SessionId) -> Result<SessionView>
     Ok(session.into())
 }
 
-async fn stepped_up(
-    app: &App,
-    surface: Surface,
-    client: ClientAddress,
-    holder: Holder,
-    present: SessionId,
-    id: SessionId,
-    password: &Secret,
-) -> Result<SessionView> {
-    let mut tx = app.db.read(holder.role(), "step_up", holder.home()).await?;
-    store::session(tx.conn(), holder, id).await?;
-    let (email, hash) = match holder {
-        Holder::Member { person, .. } => store::credential_of_member(tx.conn(), person).await?,
-        Holder::Ops(ops_person) => store::credential_of_ops_person(tx.conn(), ops_person).await?,
-    };
-    drop(tx);
-    if id != present {
-        return Err(Error::Forbidden("a step-up of another session than the one that asks"));
+/// The surface of a holder's logins.
+pub(super) const fn surface(holder: Holder) -> Surface {
+    match holder {
+        Holder::Member { .. } => Surface::Institution,
+        Holder::Ops(_) => Surface::Admin,
     }
-    let attempt = Attempt::of(surface, &email, client);
+}
+
+/// The credential of the holder, for an act in the session that asks.
+///
+/// # Errors
+/// [`Error::NotFound`] for a session that is not the holder's; [`Error::Forbidden`] for another one.
+pub(super) async fn own_credential(app: &App, (holder, present): (Holder, SessionId), id: SessionId) -> Result<store::Credential> {
+    let mut tx = app.db.read(holder.role(), "own_credential", holder.home()).await?;
+    store::session(tx.conn(), holder, id).await?;
+    if id != present {
+        return Err(Error::Forbidden("an act on another session than the one that asks"));
+    }
+    match holder {
+        Holder::Member { person, .. } => store::credential_of_member(tx.conn(), person).await,
+        Holder::Ops(ops_person) => store::credential_of_ops_person(tx.conn(), ops_person).await,
+    }
+}
+
+async fn stepped_up(app: &App, client: ClientAddress, who: (Holder, SessionId), id: SessionId, body: &NewStepUp) -> Result<SessionView> {
+    let place = app.passwords.place()?;
+    let holder = who.0;
+    let credential = own_credential(app, who, id).await?;
+    if credential.factor.is_none() {
+        return Err(Error::SecondFactorRequired);
+    }
+    let attempt = Attempt::of(surface(holder), Act::StepUp, &credential.email, client);
     counted(app, holder.role(), &attempt).await?;
-    verified(app, holder.role(), &attempt, password, hash.as_deref()).await?;
+    let presented = Presented { password: &body.password, code: Some(&body.code) };
+    proved(app, holder.role(), place, &attempt, presented, Some(Known { credential: &credential, holder: Some(holder) })).await?;
     let mut tx = app.db.housekeeping(holder.role(), "step_up", holder.home()).await?;
     let now = tx.now();
     let session = store::step_up(tx.conn(), holder, id, now).await?;
@@ -117,8 +133,7 @@ pub(super) async fn step_up(
     PathId(id): PathId<SessionId>,
     Json(body): Json<NewStepUp>,
 ) -> Result<Created<SessionView>> {
-    let (holder, present) = holder(&caller)?;
-    let view = stepped_up(&app, Surface::Institution, client, holder, present, id, &body.password).await?;
+    let view = stepped_up(&app, client, holder(&caller)?, id, &body).await?;
     Ok(Created::at("/api/v1/sessions", view))
 }
 
@@ -152,7 +167,6 @@ pub(super) async fn step_up_ops(
     PathId(id): PathId<SessionId>,
     Json(body): Json<NewStepUp>,
 ) -> Result<Created<SessionView>> {
-    let (holder, present) = ops_holder(&caller)?;
-    let view = stepped_up(&app, Surface::Admin, client, holder, present, id, &body.password).await?;
+    let view = stepped_up(&app, client, ops_holder(&caller)?, id, &body).await?;
     Ok(Created::at("/api/admin/v1/sessions", view))
 }

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use crate::base::*;
 use crate::http::{CustomerRole, OpsRole};
 use crate::identity::model::{Authority, AuthorityKind};
-use crate::identity::store::{ApiKey, FirstSignatory, Member, OpsPerson, Session};
+use crate::identity::store::{ApiKey, FactorInUse, FirstSignatory, Member, OpsPerson, Recovery, Session};
 
 /// A login session.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -89,6 +89,8 @@ pub struct MemberView {
     pub ended_at: Option<Instant>,
     /// What the person may instruct.
     pub authority: Vec<AuthorityView>,
+    /// True while none of it holds: the account was recovered, and the customer has not confirmed it.
+    pub authority_suspended: bool,
 }
 
 impl From<Member> for MemberView {
@@ -105,7 +107,25 @@ impl From<Member> for MemberView {
             accepted_at: m.accepted_at,
             ended_at: m.ended_at,
             authority: m.authority.into_iter().map(AuthorityView::from).collect(),
+            authority_suspended: m.authority_suspended,
         }
+    }
+}
+
+/// The caller's second factor.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct SecondFactorView {
+    /// Its id.
+    pub id: SecondFactorId,
+    /// Since when it is in use.
+    pub confirmed_at: Instant,
+    /// How many recovery codes were not used yet.
+    pub recovery_codes_left: i64,
+}
+
+impl From<FactorInUse> for SecondFactorView {
+    fn from(f: FactorInUse) -> Self {
+        Self { id: f.id, confirmed_at: f.confirmed_at, recovery_codes_left: f.recovery_codes_left }
     }
 }
 
@@ -253,6 +273,57 @@ impl From<FirstSignatory> for FirstSignatoryView {
             membership: f.membership,
             withdrawn_by: f.withdrawn_by,
             withdrawn_at: f.withdrawn_at,
+        }
+    }
+}
+
+/// How far the recovery of an account has come.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct AccountRecoveryView {
+    /// Its id.
+    pub id: AccountRecoveryId,
+    /// The person's membership at this customer.
+    pub membership: MembershipId,
+    /// The person.
+    pub person: PersonId,
+    /// The agreement whose contact is told.
+    pub agreement: AgreementId,
+    /// The first ops person.
+    pub proposed_by: OpsPersonId,
+    /// When.
+    pub proposed_at: Instant,
+    /// The second ops person, of the other role.
+    pub approved_by: Option<OpsPersonId>,
+    /// When.
+    pub approved_at: Option<Instant>,
+    /// When the notice to the agreement's contact was delivered.
+    pub delivered_at: Option<Instant>,
+    /// From when the person can come back: 72 hours later.
+    pub opens_at: Option<Instant>,
+    /// Until when.
+    pub closes_at: Option<Instant>,
+    /// When the person came back.
+    pub accepted_at: Option<Instant>,
+    /// When it was withdrawn.
+    pub withdrawn_at: Option<Instant>,
+}
+
+impl From<Recovery> for AccountRecoveryView {
+    fn from(r: Recovery) -> Self {
+        Self {
+            id: r.id,
+            membership: r.membership,
+            person: r.person,
+            agreement: r.agreement,
+            proposed_by: r.proposed_by,
+            proposed_at: r.proposed_at,
+            approved_by: r.approved_by,
+            approved_at: r.approved_at,
+            delivered_at: r.delivered_at,
+            opens_at: r.opens_at,
+            closes_at: r.closes_at,
+            accepted_at: r.accepted_at,
+            withdrawn_at: r.withdrawn_at,
         }
     }
 }

@@ -7,10 +7,8 @@ use sqlx::postgres::PgConnection;
 use crate::base::{CustomerId, Error, Instant, MembershipId, OpsPersonId, Reference, Result, SessionId};
 use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::identity::caller::{InstitutionCaller, InstitutionCredential, OpsCaller, OpsCredential};
+use crate::identity::decide::stepped_up;
 use crate::identity::model::{Authority, AuthorityKind, Needs, covers};
-
-/// How long a step-up holds, in milliseconds.
-pub const STEP_UP_MILLIS: i64 = 300_000;
 
 /// Proof that a person of the customer, with authority for the act, acts with step-up. Demanded by
 /// every store function that signs, accepts, approves or releases.
@@ -31,7 +29,7 @@ impl Signatory {
 ///
 /// # Errors
 /// [`Error::Forbidden`] for an API key or a person without authority; [`Error::StepUpRequired`]
-/// when the last step-up is more than five minutes old.
+/// when the last step-up, password and factor, is more than five minutes old.
 pub async fn signatory(tx: &mut WriteTx, caller: &InstitutionCaller, kind: AuthorityKind, needs: &Needs) -> Result<Signatory> {
     let (session, membership) = person(caller)?;
     let now = tx.now();
@@ -39,7 +37,7 @@ pub async fn signatory(tx: &mut WriteTx, caller: &InstitutionCaller, kind: Autho
     if !covers(&held, kind, needs, now) {
         return Err(Error::Forbidden("no authority for this act"));
     }
-    step_up(tx.conn(), session, now).await?;
+    fresh_step_up(tx.conn(), session, now).await?;
     Ok(Signatory { membership })
 }
 
@@ -62,11 +60,23 @@ pub async fn ops_stepped_up(tx: &mut WriteTx, caller: &OpsCaller) -> Result<OpsP
     match caller.credential() {
         OpsCredential::Session { session, ops_person } => {
             let now = tx.now();
-            step_up(tx.conn(), session, now).await?;
+            fresh_step_up(tx.conn(), session, now).await?;
             Ok(ops_person)
         }
         OpsCredential::Key(_) => Err(Error::Forbidden("an API key where a person must act")),
     }
+}
+
+/// Some person of the customer with authority of any kind, with step-up: for what outlives the session.
+///
+/// # Errors
+/// As [`anyone_with_authority`]; [`Error::StepUpRequired`].
+pub async fn anyone_stepped_up(tx: &mut WriteTx, caller: &InstitutionCaller) -> Result<MembershipId> {
+    let membership = anyone_with_authority(tx, caller).await?;
+    let (session, _) = person(caller)?;
+    let now = tx.now();
+    fresh_step_up(tx.conn(), session, now).await?;
+    Ok(membership)
 }
 
 const fn person(caller: &InstitutionCaller) -> Result<(SessionId, MembershipId)> {
@@ -76,11 +86,20 @@ const fn person(caller: &InstitutionCaller) -> Result<(SessionId, MembershipId)>
     }
 }
 
-/// What a member has authority for, present and future, none that was taken back.
+/// What a member has authority for, present and future: none that was taken back, and nothing at all
+/// while it is suspended by a recovery that the customer has not confirmed.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn held(conn: &mut PgConnection, customer: CustomerId, membership: MembershipId) -> Result<Vec<Authority>> {
+    if super::authority_suspended(conn, customer, membership).await? {
+        return Ok(Vec::new());
+    }
+    granted(conn, customer, membership).await
+}
+
+/// What was granted to a member and not taken back, suspended or not.
+pub(super) async fn granted(conn: &mut PgConnection, customer: CustomerId, membership: MembershipId) -> Result<Vec<Authority>> {
     let rows = sqlx::query!(
         r#"SELECT a.kind, a.units, a.begins_at AS "begins_at: Instant" FROM authority a
            JOIN membership m ON m.customer_id = a.customer_id AND m.id = a.membership_id
@@ -188,7 +207,9 @@ pub async fn people_elsewhere(
         r#"SELECT EXISTS (SELECT 1 FROM authority a JOIN membership m ON m.customer_id = a.customer_id AND m.id = a.membership_id
                WHERE a.customer_id = $1 AND a.kind = 'people' AND a.units IS NULL AND a.ended_at IS NULL
                  AND m.ended_at IS NULL AND m.id <> $2
-                 AND a.begins_at <= $3 AND (m.until_on IS NULL OR m.until_on >= $4) AND m.accepted_at IS NOT NULL) AS "elsewhere!""#,
+                 AND a.begins_at <= $3 AND (m.until_on IS NULL OR m.until_on >= $4) AND m.accepted_at IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM authority_suspension s WHERE s.customer_id = m.customer_id AND s.membership_id = m.id AND s.confirmed_at IS NULL))
+               AS "elsewhere!""#,
         customer as CustomerId,
         but as MembershipId,
         now as Instant,
@@ -198,7 +219,11 @@ pub async fn people_elsewhere(
     .await?)
 }
 
-async fn step_up(conn: &mut PgConnection, session: SessionId, now: Instant) -> Result<()> {
+/// Demands a step-up of the session that still holds.
+///
+/// # Errors
+/// [`Error::StepUpRequired`].
+pub async fn fresh_step_up(conn: &mut PgConnection, session: SessionId, now: Instant) -> Result<()> {
     let at = sqlx::query_scalar!(
         r#"SELECT stepped_up_at AS "at: Instant" FROM session WHERE id = $1 AND revoked_at IS NULL"#,
         session as SessionId
@@ -206,8 +231,5 @@ async fn step_up(conn: &mut PgConnection, session: SessionId, now: Instant) -> R
     .fetch_optional(conn)
     .await?
     .flatten();
-    match at {
-        Some(at) if now.millis() - at.millis() <= STEP_UP_MILLIS => Ok(()),
-        _ => Err(Error::StepUpRequired),
-    }
+    if stepped_up(at, now) { Ok(()) } else { Err(Error::StepUpRequired) }
 }

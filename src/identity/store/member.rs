@@ -35,6 +35,7 @@ pub struct Member {
     pub accepted_at: Option<Instant>,
     pub ended_at: Option<Instant>,
     pub authority: Vec<Authority>,
+    pub authority_suspended: bool,
 }
 
 struct MemberRow {
@@ -50,7 +51,8 @@ struct MemberRow {
 }
 
 async fn with_authority(conn: &mut PgConnection, customer: CustomerId, row: MemberRow) -> Result<Member> {
-    let authority = super::held(conn, customer, row.id).await?;
+    let authority = super::authority::granted(conn, customer, row.id).await?;
+    let authority_suspended = super::authority_suspended(conn, customer, row.id).await?;
     Ok(Member {
         id: row.id,
         person: row.person,
@@ -62,6 +64,7 @@ async fn with_authority(conn: &mut PgConnection, customer: CustomerId, row: Memb
         accepted_at: row.accepted_at,
         ended_at: row.ended_at,
         authority,
+        authority_suspended,
     })
 }
 

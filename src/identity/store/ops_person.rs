@@ -196,3 +196,13 @@ pub async fn ops_admins(conn: &mut PgConnection, but: OpsPersonId) -> Result<i64
 pub async fn ops_persons_exist(conn: &mut PgConnection) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM ops_person) AS "exist!""#).fetch_one(conn).await?)
 }
+
+/// The addresses of an ops person and of every `ops_admin` with access.
+pub async fn ops_to_be_told(conn: &mut PgConnection, id: OpsPersonId) -> Result<Vec<Email>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT email AS "email: Email" FROM ops_person WHERE ended_at IS NULL AND (role = 'ops_admin' OR id = $1) ORDER BY email"#,
+        id as OpsPersonId
+    )
+    .fetch_all(conn)
+    .await?)
+}

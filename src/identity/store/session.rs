@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use crate::base::*;
 use crate::db::{LogId, Role};
 use crate::identity::decide::{ABSOLUTE, SessionTimes};
+use crate::identity::model::Account;
 
 /// Whose session it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,14 @@ impl Holder {
         match self {
             Self::Member { customer, .. } => customer.into(),
             Self::Ops(_) => LogId::PROCESSOR,
+        }
+    }
+    /// Whose password and factor they are.
+    #[must_use]
+    pub const fn account(self) -> Account {
+        match self {
+            Self::Member { person, .. } => Account::Person(person),
+            Self::Ops(ops_person) => Account::Ops(ops_person),
         }
     }
     const fn customer(self) -> Option<CustomerId> {
@@ -88,6 +97,8 @@ pub struct MemberSession {
     pub role: String,
     pub until_on: Option<NaiveDate>,
     pub zone: String,
+    pub has_factor: bool,
+    pub has_authority: bool,
 }
 
 /// A session of an ops person whose access nobody has ended.
@@ -96,6 +107,7 @@ pub struct OpsSession {
     pub ops_person: OpsPersonId,
     pub times: SessionTimes,
     pub role: String,
+    pub has_factor: bool,
 }
 
 /// The institution surface's session behind a token's hash.
@@ -104,8 +116,9 @@ pub async fn member_session(conn: &mut PgConnection, hash: Digest) -> Result<Opt
         r#"SELECT s.id AS "id!: SessionId", s.person_id AS "person!: PersonId", s.customer_id AS "customer!: CustomerId",
                   s.membership_id AS "membership!: MembershipId", s.last_used_at AS "last_used_at!: Instant",
                   s.expires_at AS "expires_at!: Instant", s.revoked_at AS "revoked_at?: Instant",
-                  m.role AS "role!", m.until_on, m.zone AS "zone!"
+                  m.role AS "role!", m.until_on, m.zone AS "zone!", w.has_factor AS "has_factor!", w.has_authority AS "has_authority!"
            FROM session_by_token($1) s CROSS JOIN LATERAL memberships_of_person(s.person_id) m
+                CROSS JOIN LATERAL member_standing(m.customer_id, m.membership_id, s.person_id) w
            WHERE m.customer_id = s.customer_id AND m.membership_id = s.membership_id"#,
         hash as Digest
     )
@@ -120,6 +133,8 @@ pub async fn member_session(conn: &mut PgConnection, hash: Digest) -> Result<Opt
         role: row.role,
         until_on: row.until_on,
         zone: row.zone,
+        has_factor: row.has_factor,
+        has_authority: row.has_authority,
     }))
 }
 
@@ -127,7 +142,8 @@ pub async fn member_session(conn: &mut PgConnection, hash: Digest) -> Result<Opt
 pub async fn ops_session(conn: &mut PgConnection, hash: Digest) -> Result<Option<OpsSession>> {
     let row = sqlx::query!(
         r#"SELECT s.id AS "id!: SessionId", o.id AS "ops_person: OpsPersonId", s.last_used_at AS "last_used_at!: Instant",
-                  s.expires_at AS "expires_at!: Instant", s.revoked_at AS "revoked_at?: Instant", o.role
+                  s.expires_at AS "expires_at!: Instant", s.revoked_at AS "revoked_at?: Instant", o.role,
+                  EXISTS (SELECT 1 FROM second_factor f WHERE f.ops_person_id = o.id AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL) AS "has_factor!"
            FROM session_by_token($1) s JOIN ops_person o ON o.id = s.ops_person_id WHERE o.ended_at IS NULL"#,
         hash as Digest
     )
@@ -138,6 +154,7 @@ pub async fn ops_session(conn: &mut PgConnection, hash: Digest) -> Result<Option
         ops_person: row.ops_person,
         times: SessionTimes { last_used_at: row.last_used_at, expires_at: row.expires_at, revoked_at: row.revoked_at },
         role: row.role,
+        has_factor: row.has_factor,
     }))
 }
 
@@ -239,7 +256,7 @@ pub async fn revoke_session(conn: &mut PgConnection, holder: Holder, id: Session
     session(conn, holder, id).await
 }
 
-/// Notes that the password of a session's holder was right just now.
+/// Notes that password and factor of a session's holder were right just now.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the session was revoked in between.

@@ -1,6 +1,7 @@
 //! Failed logins, counted per account and per address under a hash, whether the account exists or
 //! not. An account's attempt is counted before the password is looked at: counted after, a hundred
-//! guesses sent at once would all pass before the first is known to be wrong.
+//! guesses sent at once would all pass before the first is known to be wrong. Step-ups have a counter
+//! of their own: whoever has the password and guesses at the factor clears nothing by logging in again.
 
 use sqlx::postgres::PgConnection;
 
@@ -8,7 +9,16 @@ use crate::base::{Digest, Email, Instant, Result, sha256};
 use crate::http::{ClientAddress, Surface};
 use crate::identity::decide::{FORGOTTEN, FREE_OF_ACCOUNT, FREE_OF_ADDRESS, login_wait};
 
-/// What a login is counted under.
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+pub enum Act {
+    /// A login.
+    LogIn,
+    /// Password and factor, in a session.
+    StepUp,
+}
+
+/// What a login or a step-up is counted under.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
     account: Digest,
@@ -18,9 +28,13 @@ pub struct Attempt {
 impl Attempt {
     /// The counters of an account and an address on a surface.
     #[must_use]
-    pub fn of(surface: Surface, account: &Email, client: ClientAddress) -> Self {
+    pub fn of(surface: Surface, act: Act, account: &Email, client: ClientAddress) -> Self {
+        let kind = match act {
+            Act::LogIn => "account",
+            Act::StepUp => "step-up",
+        };
         let under = |kind: &str, text: &str| sha256(&[surface.word().as_bytes(), b" ", kind.as_bytes(), b" ", text.as_bytes()]);
-        Self { account: under("account", account.as_str()), address: client.bucket().map(|address| under("address", &address.to_string())) }
+        Self { account: under(kind, account.as_str()), address: client.bucket().map(|address| under("address", &address.to_string())) }
     }
 }
 
@@ -69,7 +83,7 @@ pub async fn attempt(conn: &mut PgConnection, attempt: &Attempt, now: Instant) -
     Ok(wait)
 }
 
-/// The password was wrong: the address is counted too.
+/// Password or factor was wrong: the address is counted too.
 pub async fn failed(conn: &mut PgConnection, attempt: &Attempt, now: Instant) -> Result<()> {
     match attempt.address {
         Some(address) => count(conn, address, now).await,
@@ -77,7 +91,7 @@ pub async fn failed(conn: &mut PgConnection, attempt: &Attempt, now: Instant) ->
     }
 }
 
-/// The password was right: the account is free again. Its address is not, or whoever knows one
+/// All that was asked for was right: the account is free again. Its address is not, or whoever knows one
 /// password could go on guessing others.
 pub async fn cleared(conn: &mut PgConnection, attempt: &Attempt) -> Result<()> {
     sqlx::query!("DELETE FROM login_slowdown WHERE subject_hash = $1", attempt.account as Digest).execute(conn).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono::Duration;
 use mandate::app::{App, AppParts};
@@ -12,7 +12,7 @@ use mandate::db::{Db, Opened, PrivateServer};
 use mandate::delivery::FileTransport;
 use mandate::demo::Access;
 use mandate::export::PermitSigner;
-use mandate::identity::{PasswordHasher, PasswordParams};
+use mandate::identity::{PasswordHasher, PasswordParams, SecretsKey, TotpSecret, step_at};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -24,6 +24,8 @@ use super::client::Client;
 pub const START: &str = "2026-11-24T08:00:00.000Z";
 /// A key for tests only.
 pub const PERMIT_KEY: &[u8] = include_bytes!("permit-key.pem");
+/// Another.
+const SECRETS_KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
 
 struct Shared {
     server: PrivateServer,
@@ -39,7 +41,9 @@ pub struct Harness {
     pub access: Access,
     pub nobody: Client,
     pub database: Opened,
-    mail: PathBuf,
+    pub mail: PathBuf,
+    /// Second factors, with the last time step that was used.
+    factors: Mutex<BTreeMap<String, (TotpSecret, i64)>>,
 }
 
 /// Runs a test in a world of its own, and audits it.
@@ -85,7 +89,7 @@ async fn shared() -> Shared {
 async fn loaded(server: &PrivateServer, start: Instant) -> (Opened, Access) {
     let template = server.template().await.unwrap();
     let opened = server.copy_of(&template).await.unwrap();
-    let empty = Access { password: String::new(), logins: Vec::new(), keys: Vec::new() };
+    let empty = Access { database: String::new(), password: String::new(), logins: Vec::new(), keys: Vec::new() };
     let harness = Harness::open(opened, empty, start, 4);
     let access = mandate::demo::load(&harness.app, &harness.clock, &harness.mail, "correct horse battery", start.plus(-Duration::hours(2)))
         .await
@@ -108,13 +112,39 @@ impl Harness {
             db,
             permits,
             passwords: PasswordHasher::new(params).unwrap(),
+            secrets: SecretsKey::from_text(SECRETS_KEY).unwrap(),
             mail: FileTransport::new(&mail),
             spool: std::env::temp_dir(),
             metrics: None,
             alarms: mandate::config::Config::load(&mandate::config::Environment::default(), None, &[]).unwrap().alarms,
         });
         let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
-        Self { app, clock, access, nobody, database, mail }
+        let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
+        let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
+        let factors = Mutex::new(factors.collect());
+        Self { app, clock, access, nobody, database, mail, factors }
+    }
+
+    /// A code of a person's second factor that was not used yet. The clock goes on a step when the
+    /// three codes that are accepted now are used up.
+    pub fn code(&self, email: &str) -> String {
+        let mut factors = self.factors.lock().unwrap();
+        let (secret, last) = factors.get_mut(email).unwrap_or_else(|| panic!("{email} has no second factor"));
+        let present = step_at(self.app.db.clock().now());
+        *last = (*last + 1).max(present - 1);
+        if *last > present + 1 {
+            self.advance(Duration::seconds(30));
+        }
+        secret.code(*last)
+    }
+
+    /// The secret of a person's second factor.
+    pub fn secret(&self, email: &str) -> TotpSecret {
+        self.factors.lock().unwrap()[email].0.clone()
+    }
+
+    fn has_factor(&self, email: &str) -> bool {
+        self.factors.lock().unwrap().contains_key(email)
     }
 
     /// Moves the clock forward.
@@ -137,7 +167,10 @@ impl Harness {
     pub async fn login(&self, email: &str) -> Client {
         let login = self.access.logins.iter().find(|l| l.email == email).unwrap_or_else(|| panic!("no person {email}"));
         let surface = if login.customer.is_some() { "/api/v1" } else { "/api/admin/v1" };
-        let body = json!({"email": email, "password": self.access.password});
+        let mut body = json!({"email": email, "password": self.access.password});
+        if login.customer.is_none() {
+            body["code"] = self.code(email).into();
+        }
         let session = self.nobody.post(&format!("{surface}/sessions"), &body).await.expect(201);
         self.nobody.with(session.text("/token"))
     }
@@ -155,7 +188,21 @@ impl Harness {
         let surface = if login.customer.is_some() { "/api/v1" } else { "/api/admin/v1" };
         let me = client.get(&format!("{surface}/me")).await.expect(200);
         let session = me.text("/session");
-        client.post(&format!("{surface}/sessions/{session}/step-ups"), &json!({"password": self.access.password})).await.expect(201);
+        let body = json!({"password": self.access.password, "code": self.code(email)});
+        client.post(&format!("{surface}/sessions/{session}/step-ups"), &body).await.expect(201);
+    }
+
+    /// Enrols a second factor in a client's session, which is stepped up by it; gives its recovery codes.
+    pub async fn enrol(&self, client: &Client, surface: &str, email: &str) -> Vec<String> {
+        let me = client.get(&format!("{surface}/me")).await.expect(200);
+        let path = format!("{surface}/sessions/{}/second-factors", me.text("/session"));
+        let begun = client.post(&path, &json!({})).await.expect(201);
+        let secret = mandate::demo::secret_of(&begun.text("/otpauth_uri")).unwrap();
+        self.factors.lock().unwrap().insert(email.to_owned(), (secret, 0));
+        let body = json!({"password": self.access.password, "code": self.code(email)});
+        let confirmed = client.post(&format!("{path}/{}/confirmations", begun.text("/id")), &body).await.expect(201);
+        let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
+        codes.into_iter().map(|code| code.as_str().unwrap().to_owned()).collect()
     }
 
     /// The token of the newest invitation that was mailed to an address.
@@ -172,13 +219,17 @@ impl Harness {
         self.log_in_as(email, customer).await
     }
 
-    /// A person of a customer, by password, stepped up.
+    /// A person of a customer, by password, stepped up; enrols a second factor if there is none.
     pub async fn log_in_as(&self, email: &str, customer: &str) -> Client {
         let body = json!({"email": email, "password": self.access.password, "customer": customer});
         let session = self.nobody.post("/api/v1/sessions", &body).await.expect(201);
         let client = self.nobody.with(session.text("/token"));
-        let path = format!("/api/v1/sessions/{}/step-ups", session.text("/id"));
-        client.post(&path, &json!({"password": self.access.password})).await.expect(201);
+        if self.has_factor(email) {
+            let body = json!({"password": self.access.password, "code": self.code(email)});
+            client.post(&format!("/api/v1/sessions/{}/step-ups", session.text("/id")), &body).await.expect(201);
+        } else {
+            self.enrol(&client, "/api/v1", email).await;
+        }
         client
     }
 

@@ -1,5 +1,7 @@
-//! What was logged at error level in this process: no test may leave anything there.
+//! What was logged at error level in this process: no test may leave anything there. And which
+//! statements this thread sent to the database, by sqlx's own account of them.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
@@ -7,6 +9,16 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static LOGGED: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
+
+thread_local! {
+    static STATEMENTS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// The statements since the last call, on this thread, on which a test and its requests run. Left out
+/// is the rollback with which a connection goes back to its pool, since that happens when it may.
+pub fn statements() -> Vec<String> {
+    STATEMENTS.replace(Some(Vec::new())).unwrap_or_default()
+}
 
 struct Collect;
 
@@ -18,8 +30,25 @@ impl Visit for Text {
     }
 }
 
+/// The beginning of a statement.
+#[derive(Default)]
+struct Summary(String);
+
+impl Visit for Summary {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "summary" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
 impl<S: Subscriber> Layer<S> for Collect {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            let mut text = Summary::default();
+            event.record(&mut text);
+            STATEMENTS.with_borrow_mut(|kept| kept.as_mut().filter(|_| !text.0.contains("ROLLBACK")).map(|kept| kept.push(text.0)));
+        }
         if *event.metadata().level() == Level::ERROR {
             let mut text = Text(String::new());
             event.record(&mut text);

@@ -12,6 +12,7 @@ mod sql;
 
 pub use client::{Answer, Client};
 pub use harness::{Harness, PERMIT_KEY, START, run, run_today};
+pub use logged::statements;
 pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
 pub use sql::*;
