@@ -17,7 +17,7 @@ use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
 use crate::evidence::{Actor, Event, NewEntry, commit};
 use crate::export::PermitSigner;
-use crate::http::{ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
+use crate::http::{ClientAddress, DEADLINE, Host, Identified, Limits, Rates, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams};
 
 /// The running program, as handlers receive it.
@@ -43,6 +43,8 @@ pub struct App {
     pub effects: Effects,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
+    /// How many requests each caller may make.
+    pub limits: Arc<Limits>,
 }
 
 /// What a program is made of.
@@ -64,6 +66,9 @@ pub struct AppParts {
 /// How many requests for customers that do not exist a key may make in a second.
 const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 
+/// The requests in a minute of everybody, where no settings say it: in tests and commands.
+const UNHINDERED: NonZeroU32 = NonZeroU32::new(100_000_000).expect("a hundred million is not zero");
+
 impl App {
     /// A program of these parts.
     #[must_use]
@@ -80,6 +85,7 @@ impl App {
             spool,
             effects: crate::identity::EFFECTS,
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
+            limits: Arc::new(Limits::new(Rates::all(UNHINDERED))),
         }
     }
 
@@ -94,7 +100,8 @@ impl App {
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
         let mail = FileTransport::new(&config.mail.directory);
-        Ok(Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics }))
+        let app = Self::new(AppParts { db, permits, passwords, mail, spool: config.documents.spool_directory.clone(), metrics });
+        Ok(Self { limits: Arc::new(Limits::new(config.limits.rates())), ..app })
     }
 }
 
@@ -146,6 +153,24 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 /// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
+    app.tracker.spawn(sweep(app.clone(), stop.clone()));
+}
+
+/// How often what is past its end is removed.
+const SWEEP: Duration = Duration::from_secs(3_600);
+
+/// Removes answers that were kept long enough, at the start and each hour, until told to stop.
+async fn sweep(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = app.db.sweep_idempotency().await {
+            tracing::warn!(cause = %error, "kept answers were not swept");
+        }
+        // Only the pause is cut short, never the work before it.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
 }
 
 /// Every route there is.
@@ -189,5 +214,11 @@ impl Host for App {
     }
     fn deadline(&self) -> Duration {
         self.deadline
+    }
+    fn limits(&self) -> Option<&Limits> {
+        Some(&self.limits)
+    }
+    fn answers(&self) -> Option<&Db> {
+        Some(&self.db)
     }
 }

@@ -4,11 +4,13 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that begins transactions")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::Transaction;
 use sqlx::postgres::{PgConnection, Postgres};
 use uuid::{Uuid, uuid};
 
+use super::idempotency::Claim;
 use super::{Db, Role};
 use crate::base::{CustomerId, Digest, Entropy, Error, Instant, Result, TypedId};
 
@@ -81,6 +83,8 @@ pub struct WriteTx {
     now: Instant,
     heads: BTreeMap<LogId, Head>,
     db: Db,
+    claim: Option<Arc<Claim>>,
+    receipts: Vec<serde_json::Value>,
 }
 
 /// A transaction that only reads, in one snapshot, as one tenant.
@@ -155,7 +159,7 @@ impl Db {
         }
         set_tenant(&mut tx, role, home).await?;
         let now = now.ok_or_else(|| Error::internal("a write has a head"))?;
-        Ok(WriteTx { tx, role, home, now, heads, db: self.clone() })
+        Ok(WriteTx { tx, role, home, now, heads, db: self.clone(), claim: Claim::held(), receipts: Vec::new() })
     }
 
     /// Begins a read as one tenant.
@@ -210,7 +214,7 @@ impl Housekeeping {
     }
 }
 
-async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<()> {
+pub(super) async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<()> {
     let (setting, value) = match role {
         Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
         _ => ("mandate.customer", id.0.to_string()),
@@ -321,6 +325,12 @@ impl WriteTx {
     pub fn has_entries(&self) -> bool {
         self.heads.values().any(|head| head.changed)
     }
+    /// Remembers an entry's receipt for a repeat of this request whose first answer was lost.
+    pub(crate) fn remember(&mut self, receipt: impl FnOnce() -> serde_json::Value) {
+        if self.claim.is_some() {
+            self.receipts.push(receipt());
+        }
+    }
     /// Commits. Only `evidence::finish` calls this, after the entries.
     ///
     /// # Errors
@@ -343,6 +353,10 @@ impl WriteTx {
             .execute(&mut *self.tx)
             .await?;
             super::ensure_one(&done)?;
+        }
+        if let Some(claim) = self.claim.take() {
+            let receipts = std::mem::take(&mut self.receipts);
+            claim.mark(&mut self.tx, self.role, self.now, receipts).await?;
         }
         Ok(self.tx.commit().await?)
     }

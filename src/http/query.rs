@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use crate::base::{Error, Fault, PageQuery, Result};
+use crate::base::{Error, Fault, Order, PageQuery, Result};
 
 fn fault(name: &str, code: &'static str, detail: &str) -> Fault {
     Fault { pointer: name.chars().take(100).collect(), code, detail: detail.to_owned() }
@@ -87,10 +87,22 @@ impl Query {
     ///
     /// # Errors
     /// [`Error::BadParameters`] with every fault of the query.
-    pub fn page(mut self, list: &str) -> Result<PageQuery> {
+    pub fn page(self, list: &str) -> Result<PageQuery> {
+        self.paged(list, Order::Id)
+    }
+
+    /// The same for a list in the order of texts.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub fn page_by_text(self, list: &str) -> Result<PageQuery> {
+        self.paged(list, Order::Text)
+    }
+
+    fn paged(mut self, list: &str, order: Order) -> Result<PageQuery> {
         let limit = self.raw("limit").map(str::to_owned);
         let cursor = self.raw("cursor").map(str::to_owned);
-        match PageQuery::read(limit.as_deref(), cursor.as_deref(), list) {
+        match PageQuery::read(limit.as_deref(), cursor.as_deref(), list, order) {
             Ok(page) => self.finish().map(|()| page),
             Err(Error::BadParameters(faults)) => {
                 self.faults.extend(faults);

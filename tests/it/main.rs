@@ -10,9 +10,13 @@
 
 mod bad_input;
 mod conventions;
+mod conventions_walk;
+mod foreign_ids;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;
+mod idempotency;
+mod idempotency_storm;
 mod identity;
 mod routes;
 mod support;

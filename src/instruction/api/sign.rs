@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::base::{ContestId, DocumentId, Faults, InstructionId, Result, TypedId};
 use crate::db::{Lock, Role};
 use crate::evidence::Receipted;
-use crate::http::{Created, ETag, IdempotencyKey, IfMatch, Json, PathId};
+use crate::http::{Created, ETag, IfMatch, Json, PathId};
 use crate::identity::{InstitutionCaller, Needs, signatory};
 use crate::instruction::model::Written;
 use crate::instruction::{Wording, decide, store};
@@ -37,8 +37,7 @@ crate::request! {
 ///
 /// Needs authority for its kind and for every unit of its subjects.
 #[utoipa::path(post, path = "/api/v1/instructions/{instruction_id}/signatures",
-    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("If-Match" = String, Header, description = "ETag of the instruction as it was seen"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a second try harmless")),
+    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("If-Match" = String, Header, description = "ETag of the instruction as it was seen")),
     request_body = NewSignature,
     responses((status = 201, body = Receipted<InstructionView>, description = "The instruction with the signed version")))]
 pub(super) async fn sign_instruction(
@@ -46,7 +45,6 @@ pub(super) async fn sign_instruction(
     caller: InstitutionCaller,
     PathId(id): PathId<InstructionId>,
     seen: IfMatch,
-    _key: Option<IdempotencyKey>,
     Json(body): Json<NewSignature>,
 ) -> Result<(ETag, Created<Receipted<InstructionView>>)> {
     let customer = caller.customer();

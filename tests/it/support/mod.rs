@@ -8,6 +8,6 @@ mod harness;
 mod logged;
 mod samples;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, fresh_key};
 pub use harness::{Harness, run};
 pub use samples::*;
