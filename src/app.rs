@@ -19,6 +19,7 @@ use crate::evidence::{Actor, Event, NewEntry, commit};
 use crate::export::PermitSigner;
 use crate::http::{ClientAddress, DEADLINE, Host, Identified, Limits, Rates, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams};
+use crate::operation::Works;
 
 /// The running program, as handlers receive it.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct App {
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
     /// How many requests each caller may make.
     pub limits: Arc<Limits>,
+    /// What slow work there is.
+    pub works: Works,
 }
 
 /// What a program is made of.
@@ -86,6 +89,7 @@ impl App {
             effects: crate::identity::EFFECTS,
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
             limits: Arc::new(Limits::new(Rates::all(UNHINDERED))),
+            works: crate::export::WORKS,
         }
     }
 
@@ -153,17 +157,21 @@ pub async fn deliver_due(app: &App) -> Result<usize> {
 /// Starts the background work on the program's tracker; it ends when `stop` is cancelled.
 pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::operation::run(app.clone(), stop.clone()));
     app.tracker.spawn(sweep(app.clone(), stop.clone()));
 }
 
 /// How often what is past its end is removed.
 const SWEEP: Duration = Duration::from_secs(3_600);
 
-/// Removes answers that were kept long enough, at the start and each hour, until told to stop.
+/// Removes answers and operations that were kept long enough, at the start and each hour, until
+/// told to stop.
 async fn sweep(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = app.db.sweep_idempotency().await {
-            tracing::warn!(cause = %error, "kept answers were not swept");
+        for swept in [app.db.sweep_idempotency().await, crate::operation::sweep_operations(&app).await] {
+            if let Err(error) = swept {
+                tracing::warn!(cause = %error, "what is past its end was not swept");
+            }
         }
         // Only the pause is cut short, never the work before it.
         tokio::select! {
@@ -184,6 +192,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::agreement::routes());
     table.extend(crate::instruction::routes());
     table.extend(crate::export::routes());
+    table.extend(crate::operation::routes());
     table
 }
 

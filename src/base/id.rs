@@ -122,6 +122,8 @@ typed_ids! {
     EntryId = "ent";
     /// One message to be sent.
     MessageId = "msg";
+    /// Slow work that somebody asked for.
+    OperationId = "opn";
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ impl Db {
         set_tenant(&mut tx, role, home).await?;
         let offset = sqlx::query_scalar!("SELECT clock_offset_millis FROM installation").fetch_one(&mut *tx).await?;
         self.clock().set_offset_millis(offset);
-        Ok(Housekeeping { tx, now: self.clock().now() })
+        Ok(Housekeeping { tx, now: self.clock().now(), role })
     }
 }
 
@@ -193,6 +193,7 @@ impl Db {
 pub struct Housekeeping {
     tx: Transaction<'static, Postgres>,
     now: Instant,
+    role: Role,
 }
 
 impl Housekeeping {
@@ -211,6 +212,17 @@ impl Housekeeping {
     /// When the commit fails or its outcome is unknown.
     pub async fn commit_housekeeping(self) -> Result<()> {
         Ok(self.tx.commit().await?)
+    }
+    /// Commits without an entry what a request was sent for, so that it happens once: as
+    /// [`Self::commit_housekeeping`], with the mark of the request's idempotency key.
+    ///
+    /// # Errors
+    /// As [`Self::commit_housekeeping`]; [`Error::Conflict`] when another try holds the key by now.
+    pub async fn commit_effect(mut self) -> Result<()> {
+        if let Some(claim) = Claim::held() {
+            claim.mark(&mut self.tx, self.role, self.now, Vec::new()).await?;
+        }
+        self.commit_housekeeping().await
     }
 }
 

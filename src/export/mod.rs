@@ -15,7 +15,7 @@ mod restriction;
 mod store;
 
 pub use advice::advice;
-pub use api::routes;
+pub use api::{WORKS, routes};
 pub use decide::*;
 pub use permit::{PERMIT_TYPE, PermitClaims, PermitSigner, selectors_hash};
 pub use replay::{Difference, replay};

@@ -18,7 +18,7 @@ const KEY_REQUIRED: [&str; 4] = ["signatures", "revocations", "deletion-orders",
 /// What an `Idempotency-Key` means to a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idempotency {
-    /// Nothing: the route reads.
+    /// Nothing: the route reads, or puts what may be put twice.
     Reads,
     /// The answer to a request with a key is kept.
     Kept,
@@ -102,18 +102,27 @@ fn holds_secret(part: &Value, known: &BTreeMap<String, Value>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::testing::table;
 
     #[test]
     fn a_route_is_known_by_what_it_declares() {
-        let table = table();
+        let table = crate::app::table();
         let find = |id: &str| table.iter().find(|route| route.operation_id == id).unwrap();
-        assert!(find("list_things").is_list() && !find("list_things").is_single());
-        assert!(find("get_thing").is_single() && !find("get_thing").is_list());
-        assert!(!find("open").is_single() && !find("create_thing").is_single());
-        assert_eq!(find("create_thing").idempotency(), Idempotency::Kept);
-        assert_eq!(find("get_thing").idempotency(), Idempotency::Reads);
-        assert!(table.iter().all(|route| !route.needs_if_match()));
+        assert!(find("list_recipients").is_list() && !find("list_recipients").is_single());
+        assert!(find("show_recipient").is_single() && !find("show_recipient").is_list());
+        assert!(!find("get_permit_keys").is_single() && !find("create_recipient").is_single());
+        for (id, idempotency) in [
+            ("create_recipient", Idempotency::Kept),
+            ("sign_instruction", Idempotency::Required),
+            ("revoke_session", Idempotency::Required),
+            ("replace_instruction_draft", Idempotency::Reads),
+            ("list_recipients", Idempotency::Reads),
+            ("ask_export", Idempotency::Gate),
+            ("log_in", Idempotency::Public),
+        ] {
+            assert_eq!(find(id).idempotency(), idempotency, "{id}");
+        }
+        let matching = table.iter().filter(|route| route.needs_if_match()).map(|route| route.operation_id.as_str());
+        assert_eq!(matching.collect::<Vec<_>>(), ["replace_instruction_draft", "sign_instruction"]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn range(text: &str) -> Option<(&str, f32)> {
 
 /// The columns of a list, each a path into its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Columns(Vec<Vec<String>>);
+pub struct Columns(Vec<Vec<String>>);
 
 impl Columns {
     /// The columns of elements with this schema; `known` are the schemas it may refer to.
@@ -68,9 +68,38 @@ impl Columns {
         Self(columns)
     }
 
-    fn names(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|path| path.join("."))
+    /// The columns of a view, for a report that is longer than a page.
+    #[must_use]
+    pub fn of_type<T: utoipa::ToSchema>() -> Self {
+        let mut schemas = Vec::new();
+        T::schemas(&mut schemas);
+        let known = schemas.into_iter().map(|(name, schema)| (name, crate::base::to_value(&schema))).collect();
+        Self::of(&crate::base::to_value(&T::schema()), &known)
     }
+
+    /// The line of the columns' names.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when it cannot be written.
+    pub fn heading(&self) -> Result<Vec<u8>> {
+        written(|writer| writer.write_record(self.0.iter().map(|path| path.join("."))))
+    }
+
+    /// A line for each element.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when it cannot be written.
+    pub fn rows(&self, rows: &[Value]) -> Result<Vec<u8>> {
+        let cells =
+            |row: &Value| -> Vec<String> { self.0.iter().map(|path| cell(path.iter().try_fold(row, |at, name| at.get(name)))).collect() };
+        written(|writer| rows.iter().try_for_each(|row| writer.write_record(cells(row))))
+    }
+}
+
+fn written(lines: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>) -> Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    lines(&mut writer).map_err(Error::internal)?;
+    writer.into_inner().map_err(|error| Error::internal(error.into_error()))
 }
 
 fn walk(schema: &Value, known: &BTreeMap<String, Value>, path: &mut Vec<String>, columns: &mut Vec<Vec<String>>) {
@@ -151,13 +180,7 @@ fn next(page: &Value, uri: &Uri) -> Option<String> {
 }
 
 fn text(columns: &Columns, rows: &[Value]) -> Result<Vec<u8>> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(columns.names()).map_err(Error::internal)?;
-    for row in rows {
-        let cells = columns.0.iter().map(|path| cell(path.iter().try_fold(row, |at, name| at.get(name))));
-        writer.write_record(cells).map_err(Error::internal)?;
-    }
-    writer.into_inner().map_err(|error| Error::internal(error.into_error()))
+    Ok([columns.heading()?, columns.rows(rows)?].concat())
 }
 
 /// A value as a cell: lists of plain values are joined, what is deeper stays JSON.
@@ -221,8 +244,7 @@ mod tests {
             {"properties": {"names": {"type": "array"}, "free": {"type": "object"}}},
         ]});
         let columns = Columns::of(&element, &known);
-        let names: Vec<_> = columns.names().collect();
-        assert_eq!(names, ["id", "place.country", "place.town", "free", "names"]);
+        assert_eq!(columns.heading().unwrap(), b"id,place.country,place.town,free,names\r\n");
         let rows =
             [json!({"id": "a,\"b\"", "place": null, "names": ["x", "y"], "free": {"n": 1}}), json!({"id": 7, "place": {"town": "Oslo"}})];
         let text = String::from_utf8(text(&columns, &rows).unwrap()).unwrap();

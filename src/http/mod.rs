@@ -35,6 +35,7 @@ pub use health::health;
 pub use host::{ClientAddress, DEADLINE, Host};
 pub use kind::Idempotency;
 pub use limits::{Limits, Rates};
+pub use listing::Columns;
 pub use naming::{REQUEST_ID, RequestId};
 pub use openapi::openapi;
 pub use problem::ProblemBody;

@@ -30,12 +30,19 @@ impl Walk {
         let (kari, admin, security) = (h.person(KARI).await, h.person(ADMIN).await, h.person(SECURITY).await);
         h.signed(&kari, &instruction()).await;
         for key in ["a", "b"] {
-            h.advance(Duration::seconds(1));
             h.ask(&h.platform("itslearning"), key, &export()).await.expect(201);
+        }
+        for key in ["a", "b"] {
+            h.advance(Duration::seconds(1));
             let new = json!({"name": format!("key {key}"), "role": "customer_reader", "expires_at": "2027-01-01T00:00:00Z"});
             kari.post("/api/v1/api-keys", &new).await.expect(201);
             kari.post("/api/v1/suspensions", &json!({"ground": key})).await.expect(201);
         }
+        let period = json!({"from_at": "2026-11-01T00:00:00Z", "until_at": "2026-11-24T08:00:00Z"});
+        for _ in 0..2 {
+            kari.post("/api/v1/decision-reports", &period).await.expect(202);
+        }
+        mandate::operation::run_due(&h.app).await.unwrap();
         security.post("/api/admin/v1/platforms/fronter/suspensions", &json!({"ground": "x"})).await.expect(201);
         Self { kari, admin, customer: h.customer("Nordvik"), table: mandate::app::table() }
     }

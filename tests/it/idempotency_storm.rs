@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::idempotency::recipient;
+use crate::idempotency::draft;
 use crate::support::{Client, Harness, KARI, run};
 
 /// Sockets that are open at once.
@@ -68,10 +68,10 @@ impl Storm {
     async fn send(&self, key: &str, name: &str, leaves: Leaves) -> Option<Seen> {
         let _socket = self.sockets.acquire().await.unwrap();
         self.count(SENT);
-        let body = recipient(name).to_string();
+        let body = draft(name).to_string();
         let key = if key.is_empty() { String::new() } else { format!("idempotency-key: {key}\r\n") };
         let request = format!(
-            "POST /api/v1/recipients HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /api/v1/instructions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.token,
             body.len()
         );
@@ -120,7 +120,7 @@ impl Storm {
         let sends = (0..2 + self.random(19)).map(|_| {
             let (storm, key, name) = (Arc::clone(&self), key.clone(), name.clone());
             let leaves = match self.random(4) {
-                0 => Leaves::Early(usize::try_from(self.random(700)).unwrap()),
+                0 => Leaves::Early(usize::try_from(self.random(1_100)).unwrap()),
                 1 => Leaves::Late(Duration::from_micros(self.random(30_000))),
                 _ => Leaves::Never,
             };
@@ -157,17 +157,17 @@ fn read(answer: &[u8]) -> Seen {
     Seen { status, replayed: head.contains("\r\nidempotency-replayed: true"), body: answer[end + 4..].to_vec() }
 }
 
-/// How often each recipient stands in the address book.
+/// How many drafts there are for each recipient.
 async fn book(client: &Client) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
-    let mut path = "/api/v1/recipients?limit=100".to_owned();
+    let mut path = "/api/v1/instructions?limit=100".to_owned();
     loop {
         let page = client.get(&path).await.expect(200).json();
         for row in page["data"].as_array().unwrap() {
-            *found.entry(row["legal_entity"].as_str().unwrap().to_owned()).or_default() += 1;
+            *found.entry(row["scope"]["recipients"][0]["legal_entity"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
         }
         match &page["next_cursor"] {
-            Value::String(cursor) => path = format!("/api/v1/recipients?limit=100&cursor={cursor}"),
+            Value::String(cursor) => path = format!("/api/v1/instructions?limit=100&cursor={cursor}"),
             _ => return found,
         }
     }

@@ -18,6 +18,7 @@ mod histories;
 mod idempotency;
 mod idempotency_storm;
 mod identity;
+mod operations;
 mod routes;
 mod support;
 mod tenancy;

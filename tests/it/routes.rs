@@ -23,6 +23,7 @@ pub fn absent(parameter: &str) -> String {
         "api_key_id" => "key",
         "suspension_id" => "sus",
         "recipient_id" => "rec",
+        "operation_id" => "opn",
         "ops_person_id" => "ops",
         "first_signatory_id" => "fsg",
         "platform" => return "itslearning".to_owned(),

@@ -21,6 +21,7 @@ pub const FEATURES: &[&str] = &[
     "export",
     "identity",
     "instruction",
+    "operation",
     "registry",
     "subprocessor",
 ];
@@ -54,8 +55,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("instruction", &["customer", "delivery", "document", "evidence", "identity", "registry"]),
     // Each customer answers each engagement in the term its agreement sets.
     ("subprocessor", &["agreement", "customer", "delivery", "document", "evidence", "identity", "registry"]),
-    // The gate weighs all that was agreed, instructed and authorised.
-    ("export", &["agreement", "customer", "document", "evidence", "identity", "instruction", "registry", "subprocessor"]),
+    // Slow work belongs to who asked for it; what it does, its kind knows.
+    ("operation", &["identity"]),
+    // The gate weighs all that was agreed, instructed and authorised; a report of it is slow work.
+    ("export", &["agreement", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"]),
     // An order is an instruction, in the agreement's term, down the chain of vendors.
     ("deletion", &["agreement", "customer", "delivery", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // A notice goes to each affected customer within its agreement's hours.

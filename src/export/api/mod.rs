@@ -2,10 +2,13 @@
 
 mod answer;
 mod ask;
+mod decision_report;
 mod keys;
 mod read;
 mod redemption;
 mod report;
+
+pub use decision_report::WORKS;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
 
@@ -22,6 +25,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(read::get_export)),
         Route::new(READERS, http!(read::list_decisions)),
         Route::new(READERS, http!(read::get_decision)),
+        Route::new(READERS, http!(decision_report::create_decision_report)),
         Route::new(Access::admin(OpsRole::ALL), http!(read::list_customer_decisions)),
         Route::new(Access::Public, http!(keys::get_permit_keys)),
     ]
