@@ -145,6 +145,45 @@ async fn a_secret_is_shown_again_to_its_session_only_and_is_not_in_the_table() {
     .await;
 }
 
+/// What looks like a secret in an answer has the format `password`, by which the guard knows that the
+/// answer is sealed with the caller's token too. A new route that shows one is held to it here.
+#[test]
+fn what_shows_a_secret_is_marked_as_one() {
+    let document = serde_json::to_value(mandate::http::openapi(&mandate::app::table())).unwrap();
+    fn walk(node: &Value, document: &Value, seen: &mut Vec<String>, found: &mut Vec<(String, bool)>) {
+        match node {
+            Value::Object(members) => {
+                if let Some(target) = members.get("$ref").and_then(Value::as_str).filter(|target| !seen.contains(&(*target).to_owned())) {
+                    seen.push(target.to_owned());
+                    walk(document.pointer(&target[1..]).unwrap(), document, seen, found);
+                }
+                for (name, property) in members.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                    let words = ["key", "token", "secret", "code", "codes", "recovery_codes", "uri", "otpauth_uri", "password"];
+                    let is_text = property["type"] == "string" && property["pattern"].is_null() && property["enum"].is_null();
+                    if words.contains(&name.as_str()) && (is_text || property["format"] == "password") {
+                        found.push((name.clone(), property["format"] == "password"));
+                    }
+                }
+                members.values().for_each(|value| walk(value, document, seen, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, document, seen, found)),
+            _ => {}
+        }
+    }
+    let mut marked = 0;
+    for route in mandate::app::table().iter().filter(|route| route.method == Method::POST && !route.path.starts_with("/gate/")) {
+        let responses = &document["paths"][&route.path]["post"]["responses"];
+        let successes = responses.as_object().unwrap().iter().filter(|(status, _)| status.starts_with('2'));
+        let mut found = Vec::new();
+        successes.for_each(|(_, response)| walk(response, &document, &mut Vec::new(), &mut found));
+        for (name, is_marked) in found {
+            assert!(is_marked, "{}: {name} looks like a secret: give it #[schema(format = Password)]", route.path);
+            marked += 1;
+        }
+    }
+    assert!(marked >= 4, "{marked}");
+}
+
 /// Every row of Nordvik's, as text.
 async fn rows(h: &Harness) -> String {
     let mut owner = owner(h).await;
