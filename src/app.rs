@@ -20,8 +20,9 @@ use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
 use crate::evidence::commit;
 use crate::export::{KeyFiles, PermitSigner};
-use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Route, Surface, docs};
+use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Limits, Rates, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams, SecretsKey};
+use crate::operation::Works;
 
 /// The running program, as handlers receive it.
 #[derive(Clone)]
@@ -47,13 +48,17 @@ pub struct App {
     /// What deliveries set in motion.
     pub effects: Effects,
     /// How much is done at once.
-    pub limits: Limits,
+    pub places: Places,
     /// How often a key may ask for customers that do not exist.
     pub unknown_limit: Arc<DefaultKeyedRateLimiter<ApiKeyId>>,
     /// What this process has seen at the gate and not yet written down.
     pub activity: Arc<Activity>,
     /// How often ops persons were refused at customers.
     pub attempts: Arc<Attempts>,
+    /// How many requests each caller may make.
+    pub rates: Arc<Limits>,
+    /// What slow work there is.
+    pub works: Works,
 }
 
 /// What a program is made of.
@@ -79,6 +84,9 @@ pub struct AppParts {
 /// How many requests for customers that do not exist a key may make in a second.
 const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 
+/// The requests in a minute of everybody, where no settings say it: in tests and commands.
+const UNHINDERED: NonZeroU32 = NonZeroU32::new(100_000_000).expect("a hundred million is not zero");
+
 impl App {
     /// A program of these parts.
     #[must_use]
@@ -95,10 +103,12 @@ impl App {
             mail: Some(mail),
             spool,
             effects: crate::identity::EFFECTS,
-            limits: Limits::default(),
+            places: Places::default(),
             unknown_limit: Arc::new(RateLimiter::keyed(Quota::per_second(UNKNOWN_PER_SECOND))),
             activity: Arc::new(Activity::new(alarms)),
             attempts: Arc::default(),
+            rates: Arc::new(Limits::new(Rates::all(UNHINDERED))),
+            works: crate::export::WORKS,
         }
     }
 
@@ -116,20 +126,21 @@ impl App {
         let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
         let app = Self::new(AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms });
         let limits = config.limits;
-        Ok(Self { limits: Limits::new(limits.gate_requests, limits.requests, limits.uploads), ..app })
+        let places = Places::new(limits.gate_requests, limits.requests, limits.uploads);
+        Ok(Self { places, rates: Arc::new(Limits::new(config.rates.rates())), ..app })
     }
 }
 
 /// Places for what is done at once. The gate has its own, so that nobody else can take them.
 #[derive(Clone)]
-pub struct Limits {
+pub struct Places {
     gate: Arc<Semaphore>,
     others: Arc<Semaphore>,
     /// Uploads, each of which takes space in the spool.
     pub uploads: Arc<Semaphore>,
 }
 
-impl Limits {
+impl Places {
     /// This many requests at the gate, other requests, and uploads.
     #[must_use]
     pub fn new(gate: u32, others: u32, uploads: u32) -> Self {
@@ -138,7 +149,7 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for Places {
     fn default() -> Self {
         Self::new(1_024, 512, 16)
     }
@@ -192,8 +203,30 @@ pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::delivery::run(app.clone(), stop.clone()));
     app.tracker.spawn(crate::export::run_sweep(app.clone(), stop.clone()));
     app.tracker.spawn(crate::alarm::run(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::operation::run(app.clone(), stop.clone()));
+    app.tracker.spawn(sweep(app.clone(), stop.clone()));
     let (db, stop) = (app.db.clone(), stop.clone());
     app.tracker.spawn(async move { db.watch(&stop).await });
+}
+
+/// How often what is past its end is removed.
+const SWEEP: Duration = Duration::from_secs(3_600);
+
+/// Removes answers and operations that were kept long enough, at the start and each hour, until
+/// told to stop.
+async fn sweep(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        for swept in [app.db.sweep_idempotency().await, crate::operation::sweep_operations(&app).await] {
+            if let Err(error) = swept {
+                tracing::warn!(cause = %error, "what is past its end was not swept");
+            }
+        }
+        // Only the pause is cut short, never the work before it.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
 }
 
 /// Every route there is.
@@ -208,6 +241,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::instruction::routes());
     table.extend(crate::export::routes());
     table.extend(crate::alarm::routes());
+    table.extend(crate::operation::routes());
     table
 }
 
@@ -242,7 +276,7 @@ impl Host for App {
         }
     }
     fn admit(&self, surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
-        let places = if surface == Surface::Gate { &self.limits.gate } else { &self.limits.others };
+        let places = if surface == Surface::Gate { &self.places.gate } else { &self.places.others };
         let full = |_| Error::Unavailable { retry_after: 1, cause: "too many requests at once" };
         Arc::clone(places).try_acquire_owned().map(Some).map_err(full)
     }
@@ -271,5 +305,11 @@ impl Host for App {
     }
     fn deadline(&self) -> Duration {
         self.deadline
+    }
+    fn limits(&self) -> Option<&Limits> {
+        Some(&self.rates)
+    }
+    fn answers(&self) -> Option<&Db> {
+        Some(&self.db)
     }
 }

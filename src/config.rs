@@ -6,6 +6,7 @@ mod layers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -18,6 +19,7 @@ pub use layers::Environment;
 use layers::{Layer, read_secret, shown, told, variable};
 
 use crate::db::RoleUrls;
+use crate::http::Rates;
 
 /// The defaults, with the explanation of every key.
 const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -57,6 +59,8 @@ pub struct Config {
     pub passwords: Passwords,
     /// What is normal at the gate.
     pub alarms: Alarms,
+    /// How often callers may ask.
+    pub rates: RequestRates,
     /// The log.
     pub log: Log,
     #[serde(skip)]
@@ -158,6 +162,33 @@ pub struct Alarms {
     pub person_rows_per_hour: u64,
 }
 
+/// Section `rates`: requests in a minute.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct RequestRates {
+    /// For each address.
+    pub address: u32,
+    /// For each session.
+    pub session: u32,
+    /// For each API key.
+    pub api_key: u32,
+    /// For each platform's key.
+    pub platform_key: u32,
+}
+
+impl RequestRates {
+    /// The rates; [`Config::load`] refuses zero.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        let rate = |rate| NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
+        Rates {
+            address: rate(self.address),
+            session: rate(self.session),
+            api_key: rate(self.api_key),
+            platform_key: rate(self.platform_key),
+        }
+    }
+}
+
 /// Section `log`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Log {
@@ -238,6 +269,10 @@ impl Config {
             ("passwords.memory_kib", memory_kib, 8_u32.saturating_mul(parallelism).max(8), 1 << 20),
             ("passwords.iterations", iterations, 1, 100),
             ("passwords.parallelism", parallelism, 1, 16),
+            ("rates.address", self.rates.address, 1, 100_000_000),
+            ("rates.session", self.rates.session, 1, 100_000_000),
+            ("rates.api_key", self.rates.api_key, 1, 100_000_000),
+            ("rates.platform_key", self.rates.platform_key, 1, 100_000_000),
         ];
         for (key, value, least, most) in ranges {
             if !(least..=most).contains(&value) {

@@ -113,4 +113,5 @@ pub mod export;
 pub mod http;
 pub mod identity;
 pub mod instruction;
+pub mod operation;
 pub mod registry;

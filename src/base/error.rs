@@ -16,10 +16,10 @@ pub struct Fault {
     pub detail: String,
 }
 
-/// A gate's refusal as it is answered: what the problem says besides the fixed members.
+/// What a problem says besides the fixed members: a gate's refusal, an outcome on record.
 #[derive(Debug, Clone)]
 pub struct RefusedAnswer {
-    /// Members added to the problem: `reasons`, `decision`, `receipt`, `advice`.
+    /// Members added to the problem: `reasons`, `decision`, `receipt`, `advice`; or `receipts`.
     pub members: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -56,6 +56,12 @@ pub enum Error {
     /// 405: the path exists, the method does not.
     #[error("method not allowed")]
     MethodNotAllowed,
+    /// 406: no form that the route can answer in is accepted.
+    #[error("not acceptable")]
+    NotAcceptable(&'static str),
+    /// 409: this request took effect before, and its answer is lost.
+    #[error("outcome recorded")]
+    OutcomeRecorded(Box<RefusedAnswer>),
     /// 409: the present state does not allow this.
     #[error("conflict: {code}")]
     Conflict {

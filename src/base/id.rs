@@ -128,6 +128,8 @@ typed_ids! {
     MessageId = "msg";
     /// An alarm of unusual activity at the gate.
     AlarmId = "alm";
+    /// Slow work that somebody asked for.
+    OperationId = "opn";
 }
 
 #[cfg(test)]

@@ -20,6 +20,6 @@ pub use entropy::{Entropy, SeededEntropy, SystemEntropy, fresh_id, random32, tok
 pub use error::{Error, Fault, RefusedAnswer, Result};
 pub use id::*;
 pub use json::{canonical, from_value, parse_strict, to_value};
-pub use page::{Page, PageQuery};
+pub use page::{Order, Page, PageQuery};
 pub use scope::*;
 pub use text::*;

@@ -143,11 +143,14 @@ pub(super) async fn add_units(tx: &mut WriteTx, customer: CustomerId, units: &[N
 }
 
 /// All units of a customer, by code.
-pub(super) async fn units(conn: &mut PgConnection, customer: CustomerId) -> Result<Vec<UnitView>> {
+pub(super) async fn units(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<UnitView>> {
     Ok(sqlx::query_as!(
         UnitView,
-        r#"SELECT code AS "code: Reference", name AS "name: Name", added_at AS "added_at: Instant" FROM unit WHERE customer_id = $1 ORDER BY code"#,
-        customer as CustomerId
+        r#"SELECT code AS "code: Reference", name AS "name: Name", added_at AS "added_at: Instant" FROM unit
+           WHERE customer_id = $1 AND ($2::text IS NULL OR code COLLATE "C" > $2) ORDER BY code COLLATE "C" LIMIT $3"#,
+        customer as CustomerId,
+        page.after_text,
+        page.fetch()
     )
     .fetch_all(conn)
     .await?)

@@ -5,6 +5,7 @@
 mod encoding;
 mod errors;
 mod guard;
+mod idempotency;
 mod installation;
 mod migrate;
 mod pools;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use errors::{conflict_on, ensure_one};
 pub use guard::check as guard;
+pub use idempotency::{Claim, Claimed, IdempotencyScope, Known};
 pub use installation::{Installation, Login, advance_clock, installation_at, log_in, note_world_loaded};
 pub use migrate::{Migrated, ROLES, connect, ensure_roles, fingerprint, migrate, migrate_as_owner, pending};
 pub use pools::{Db, Role, RoleUrls};

@@ -5,11 +5,13 @@
 mod commit;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::Transaction;
 use sqlx::postgres::{PgConnection, Postgres};
 use uuid::{Uuid, uuid};
 
+use super::idempotency::Claim;
 use super::{Db, Role};
 use crate::base::{CustomerId, Digest, Entropy, EntryId, Error, Instant, Result, TypedId};
 
@@ -87,6 +89,8 @@ pub struct WriteTx {
     /// Its first entry: there if all of it is.
     written: Option<(LogId, EntryId)>,
     db: Db,
+    claim: Option<Arc<Claim>>,
+    receipts: Vec<serde_json::Value>,
 }
 
 /// A transaction that only reads, in one snapshot, as one tenant.
@@ -108,7 +112,7 @@ struct HeadRow {
 
 /// What is said of a tenant when it is set.
 #[derive(sqlx::FromRow)]
-struct Tenant {
+pub(super) struct Tenant {
     /// The installation's clock offset, as it stands now.
     offset: i64,
     /// What kind of log the tenant has; `None`: there is no such log.
@@ -177,7 +181,7 @@ impl Db {
         }
         set_tenant(&mut tx, role, home).await?;
         let now = now.ok_or_else(|| Error::internal("a write has a head"))?;
-        Ok(WriteTx { tx, role, home, now, heads, written: None, db: self.clone() })
+        Ok(WriteTx { tx, role, home, now, heads, written: None, db: self.clone(), claim: Claim::held(), receipts: Vec::new() })
     }
 
     /// Begins a read as one tenant.
@@ -207,7 +211,7 @@ impl Db {
         let mut tx = self.pool(role).begin().await?;
         let tenant = set_tenant(&mut tx, role, home).await?;
         self.clock().set_offset_millis(tenant.offset);
-        Ok(Housekeeping { tx, now: self.clock().now() })
+        Ok(Housekeeping { tx, now: self.clock().now(), role })
     }
 }
 
@@ -215,6 +219,7 @@ impl Db {
 pub struct Housekeeping {
     tx: Transaction<'static, Postgres>,
     now: Instant,
+    role: Role,
 }
 
 impl Housekeeping {
@@ -234,10 +239,21 @@ impl Housekeeping {
     pub async fn commit_housekeeping(self) -> Result<()> {
         Ok(self.tx.commit().await?)
     }
+    /// Commits without an entry what a request was sent for, so that it happens once: as
+    /// [`Self::commit_housekeeping`], with the mark of the request's idempotency key.
+    ///
+    /// # Errors
+    /// As [`Self::commit_housekeeping`]; [`Error::Conflict`] when another try holds the key by now.
+    pub async fn commit_effect(mut self) -> Result<()> {
+        if let Some(claim) = Claim::held() {
+            claim.mark(&mut self.tx, self.role, self.now, Vec::new()).await?;
+        }
+        self.commit_housekeeping().await
+    }
 }
 
 /// Sets the tenant, and answers in the same statement what a transaction needs to know to begin.
-async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<Tenant> {
+pub(super) async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<Tenant> {
     let (setting, value) = match role {
         Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
         _ => ("mandate.customer", id.0.to_string()),
@@ -351,6 +367,12 @@ impl WriteTx {
     /// Remembers an entry of this transaction, so that a commit without an answer can be looked up.
     pub(crate) fn note_entry(&mut self, log: LogId, entry: EntryId) {
         self.written.get_or_insert((log, entry));
+    }
+    /// Remembers an entry's receipt for a repeat of this request whose first answer was lost.
+    pub(crate) fn remember(&mut self, receipt: impl FnOnce() -> serde_json::Value) {
+        if self.claim.is_some() {
+            self.receipts.push(receipt());
+        }
     }
 }
 

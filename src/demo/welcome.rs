@@ -2,6 +2,7 @@
 //! how to get in.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::{load, tour};
 use crate::app::App;
 use crate::base::{Error, FixedClock, Result, random32, sha256};
 use crate::db::note_world_loaded;
+use crate::http::{Limits, Rates};
 use crate::identity::{PasswordHasher, PasswordParams};
 
 /// Where the demo runs.
@@ -60,6 +62,8 @@ async fn loaded(app: &App, place: &Place) -> Result<Access> {
     let clock = Arc::new(FixedClock::new(now));
     let mut loader = app.clone();
     loader.db = app.db.with_clock(clock.clone());
+    // The loader's acts are not a caller's: the settings do not slow them down.
+    loader.rates = Arc::new(Limits::new(Rates::all(NonZeroU32::MAX)));
     // The same algorithm at its other recommended cost, so that the first start does not wait for twenty
     // hashes; blocks of this size go back to the system, where many smaller ones would stay in the process.
     loader.passwords = Arc::new(PasswordHasher::new(PasswordParams { memory_kib: 47_104, passes: 1, lanes: 1 })?);

@@ -49,7 +49,7 @@ impl Spooled {
     /// disk does not take it.
     pub async fn receive(app: &App, mut upload: Upload) -> Result<Self> {
         let full = |_| Error::Unavailable { retry_after: 5, cause: "too many uploads at once" };
-        let place = Arc::clone(&app.limits.uploads).try_acquire_owned().map_err(full)?;
+        let place = Arc::clone(&app.places.uploads).try_acquire_owned().map_err(full)?;
         let mut file = nameless(&app.spool, app.db.entropy()).map_err(Error::internal)?;
         let (mut hasher, mut head, mut length, mut has_nul) = (Sha256::new(), Vec::new(), 0_u64, false);
         while let Some(bytes) = upload.chunk().await? {

@@ -176,6 +176,7 @@ pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
     let receipt =
         Receipt { origin: origin(&head.name, epoch), index, leaf_hash: row.leaf_hash, size: head.size, root: head::root(&head.edge) };
     super::store::insert(tx.conn(), entry, &row, epoch, &receipt).await?;
+    tx.remember(|| to_value(&receipt));
     if entry.log != tx.home() {
         let home = tx.home();
         tx.act_for(home).await?;

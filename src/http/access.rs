@@ -5,7 +5,10 @@
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header::AUTHORIZATION};
 
+use uuid::Uuid;
+
 use crate::base::{Error, Result};
+use crate::db::{LogId, Role};
 
 crate::words! {
     /// What a person or key may do at one customer.
@@ -190,6 +193,21 @@ pub struct Identified {
     pub must_enrol: bool,
     /// Added to the request; read back by the caller extractors.
     pub extensions: Extensions,
+    /// In whose name answers are kept and requests counted.
+    pub principal: Option<Principal>,
+}
+
+/// Whose request it is, for what is kept or counted per caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Principal {
+    /// The customer's log, or the processor's.
+    pub home: LogId,
+    /// The role of the database that writes for it.
+    pub role: Role,
+    /// The person, ops person or API key: an answer is kept for it, whatever session it uses.
+    pub id: Uuid,
+    /// The session or API key: it is what limits count.
+    pub credential: Uuid,
 }
 
 impl Identified {
@@ -197,12 +215,18 @@ impl Identified {
     pub fn new<C: Clone + Send + Sync + 'static>(role: IdentifiedRole, is_key: bool, caller: C) -> Self {
         let mut extensions = Extensions::new();
         extensions.insert(caller);
-        Self { role, is_key, must_enrol: false, extensions }
+        Self { role, is_key, must_enrol: false, extensions, principal: None }
     }
     /// The same, bound to enrol a second factor first.
     #[must_use]
     pub const fn must_enrol(mut self, must: bool) -> Self {
         self.must_enrol = must;
+        self
+    }
+    /// The same with its principal.
+    #[must_use]
+    pub const fn with_principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
         self
     }
 }

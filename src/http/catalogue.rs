@@ -43,8 +43,12 @@ problems! {
         "There is nothing under this address that the credential may see. What does not exist and what belongs to another customer are answered with the same bytes.";
     METHOD, 405, "method-not-allowed", "Method not allowed",
         "The address exists, the method does not. The Allow header lists the methods. What is evidence cannot be deleted: withdrawal is a new record.";
+    NOT_ACCEPTABLE, 406, "not-acceptable", "No accepted form",
+        "The Accept header names no form that the route can answer in. Lists are given as application/json and as text/csv. Errors are application/problem+json whatever is accepted.";
     CONFLICT, 409, "conflict", "The present state does not allow this",
         "Something already exists, has already ended, or is not yet in the state that this needs. code says which, for programs; detail says what to do about it. Read the resource again before another try.";
+    OUTCOME, 409, "outcome-recorded", "The outcome is recorded, its answer is lost",
+        "A request with this Idempotency-Key took effect, but the service ended before it could keep the answer. It was not done again. receipts names the entries it made: read the resource to see the outcome. Sending it with a new key would do it a second time.";
     STALE, 412, "precondition-failed", "The copy is stale",
         "The resource has changed since the copy whose entity tag is in If-Match was read. Read it again, look at what changed, and decide anew.";
     TOO_LARGE, 413, "body-too-large", "The body is too large",
@@ -78,6 +82,8 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Refused(_) => &REFUSED,
         Error::NotFound => &NOT_FOUND,
         Error::MethodNotAllowed => &METHOD,
+        Error::NotAcceptable(_) => &NOT_ACCEPTABLE,
+        Error::OutcomeRecorded(_) => &OUTCOME,
         Error::Conflict { .. } => &CONFLICT,
         Error::PreconditionFailed => &STALE,
         Error::TooLarge(_) => &TOO_LARGE,

@@ -1,8 +1,8 @@
 //! Headers that make a write safe: `If-Match` against a stale copy, `Idempotency-Key` against a
 //! second try. `ETag` is strong. What stops something (revocation, objection, suspension) must
-//! never ask for `If-Match`. Keeping answers for a key is not done here.
+//! never ask for `If-Match`. Keeping answers for a key is done in `idempotency`.
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -87,8 +87,8 @@ pub(super) fn not_modified(condition: &HeaderMap, response: Response) -> Respons
     if known { (StatusCode::NOT_MODIFIED, [(ETAG, tag.clone())]).into_response() } else { response }
 }
 
-/// The key under which a second try repeats the first answer. Absent or malformed: 400. Take
-/// `Option<IdempotencyKey>` where it is not demanded.
+/// The key under which a second try repeats the first answer. Absent or malformed: 400. Only the
+/// gate's handlers take it themselves; everywhere else it is the guard's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -98,9 +98,15 @@ impl IdempotencyKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-    fn read(headers: &HeaderMap) -> Result<Option<Self>> {
+    /// The key of a request.
+    ///
+    /// # Errors
+    /// [`Error::BadParameters`] when it is malformed, or absent where it is required.
+    pub(super) fn read(headers: &HeaderMap, required: bool) -> Result<Option<Self>> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-        let Some(value) = values.next() else { return Ok(None) };
+        let Some(value) = values.next() else {
+            return if required { Err(bad_header("Idempotency-Key", "required", "is required")) } else { Ok(None) };
+        };
         let bytes = value.as_bytes();
         let visible = (1..=255).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         match value.to_str() {
@@ -114,15 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        Self::read(&parts.headers)?.ok_or_else(|| bad_header("Idempotency-Key", "required", "is required"))
-    }
-}
-
-impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>> {
-        Self::read(&parts.headers)
+        Self::read(&parts.headers, true)?.ok_or_else(|| bad_header("Idempotency-Key", "required", "is required"))
     }
 }
 

@@ -1,21 +1,27 @@
-//! What every request passes before its handler: who calls, whether the route's access names them,
-//! whether the query holds only declared parameters, how large the body may become. Default deny:
-//! the guard is put around each handler when the router is built, not by the handler.
+//! What every request passes before its handler: who calls and how often, whether the route's access
+//! names them, whether the query holds only declared parameters, the headers its kind of route
+//! needs, how large the body may become; and what every answer passes after it. Default deny: the
+//! guard is put around each handler when the router is built, not by the handler.
 
 use std::sync::Arc;
 
 use axum::RequestExt;
+use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{CONTENT_LENGTH, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::bearer;
 use super::conditional::not_modified;
+use super::idempotency::{Keeping, once};
+use super::kind::{Idempotency, Kind};
+use super::limits::{self, Bucket, Standing};
+use super::listing::{Form, as_csv, negotiated, vary};
 use super::query::check_declared;
 use super::upload::cap;
-use super::{Access, Attempt, ClientAddress, Host, Route, Surface};
+use super::{Access, Attempt, ClientAddress, Host, IdempotencyKey, Identified, JSON_LIMIT, Principal, Route, Surface};
 use crate::base::{Error, Result};
 
 /// What a guard knows of its route.
@@ -28,6 +34,8 @@ pub(super) struct Guard<S> {
     /// The operation's id, where staff of the processor would change something of a customer.
     attempted: Option<Arc<str>>,
     before_enrolment: bool,
+    kind: Arc<Kind>,
+    keeping: Arc<Keeping>,
 }
 
 /// The path parameter that names a customer on the admin surface.
@@ -46,11 +54,34 @@ const fn is_refusal(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 402..=428 | 430..=499)
 }
 
+/// What a request has shown on its way in.
+#[derive(Default)]
+struct Passed {
+    standing: Option<Standing>,
+    principal: Option<Principal>,
+    key: Option<IdempotencyKey>,
+    csv: bool,
+}
+
 impl<S: Host> Guard<S> {
     pub(super) fn of(host: S, route: &Route<S>) -> Self {
-        let (query, attempted) = (route.query.as_slice().into(), attempted(route));
-        let before_enrolment = route.before_enrolment;
-        Self { host, access: route.access, query, body_limit: route.body_limit, attempted, before_enrolment }
+        let keeping = Keeping {
+            route: route.operation_id.as_str().into(),
+            streams: route.body_limit > JSON_LIMIT,
+            asks_secret: route.kind.asks_secret,
+            shows_secret: route.kind.shows_secret,
+            customer_at: route.path.split('/').position(|segment| segment == "{customer_id}"),
+        };
+        Self {
+            host,
+            access: route.access,
+            query: route.query.as_slice().into(),
+            body_limit: route.body_limit,
+            attempted: attempted(route),
+            before_enrolment: route.before_enrolment,
+            kind: Arc::new(route.kind.clone()),
+            keeping: Arc::new(keeping),
+        }
     }
 
     /// The attempt that a request makes, by somebody who is not yet known.
@@ -62,11 +93,12 @@ impl<S: Host> Guard<S> {
         Some(Attempt { operation, customer, caller: Extensions::new() })
     }
 
-    async fn check(&self, request: &mut Request, attempt: Option<&mut Attempt>) -> Result<()> {
-        if self.access != Access::Public {
+    async fn check(&self, request: &mut Request, attempt: Option<&mut Attempt>, passed: &mut Passed) -> Result<()> {
+        if self.access == Access::Public {
+            self.count_address(ClientAddress::of(request), passed)?;
+        } else {
             let client = ClientAddress::of(request);
-            let token = bearer(request.headers())?;
-            let who = self.host.authenticate(self.access.surface(), token, client).await?;
+            let who = self.authenticated(bearer(request.headers()), client, passed).await?;
             if let Some(attempt) = attempt {
                 attempt.caller = who.extensions.clone();
                 self.host.may_attempt(attempt)?;
@@ -75,25 +107,92 @@ impl<S: Host> Guard<S> {
             if who.must_enrol && !self.before_enrolment {
                 return Err(Error::SecondFactorRequired);
             }
+            passed.principal = who.principal;
             request.extensions_mut().extend(who.extensions);
         }
         check_declared(request.uri().query(), &self.query)?;
+        if self.kind.columns.is_some() {
+            passed.csv = negotiated(request.headers())? == Form::Csv;
+        }
+        if self.kind.needs_if_match && !request.headers().contains_key(IF_MATCH) {
+            return Err(Error::PreconditionRequired);
+        }
+        if self.kind.idempotency != Idempotency::Reads {
+            passed.key = IdempotencyKey::read(request.headers(), self.kind.idempotency == Idempotency::Required)?;
+        }
         if declared_length(request.headers()) > self.body_limit as u64 {
             return Err(Error::TooLarge(self.body_limit as u64));
         }
         Ok(())
     }
 
-    /// Runs the handler.
-    async fn run(&self, request: Request, next: Next) -> Response {
-        // A length may be absent or a lie, so the bytes are counted as well.
-        let request = cap(request, self.body_limit);
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if !reads || !request.headers().contains_key(IF_NONE_MATCH) {
-            return next.run(request).await;
+    /// Who calls, counted by its credential; a token that is none counts for its address.
+    async fn authenticated(&self, token: Result<&str>, client: ClientAddress, passed: &mut Passed) -> Result<Identified> {
+        let found = match token {
+            Ok(token) => self.host.authenticate(self.access.surface(), token, client).await,
+            Err(error) => Err(error),
+        };
+        let who = match found {
+            Err(Error::Unauthenticated) => {
+                self.count_address(client, passed)?;
+                return Err(Error::Unauthenticated);
+            }
+            found => found?,
+        };
+        let kind = match (self.access, who.is_key) {
+            (Access::Gate, _) => limits::Kind::PlatformKey,
+            (_, true) => limits::Kind::ApiKey,
+            (_, false) => limits::Kind::Session,
+        };
+        self.count(kind, who.principal.map(|principal| Bucket::Credential(principal.credential)), passed)?;
+        Ok(who)
+    }
+
+    fn count_address(&self, client: ClientAddress, passed: &mut Passed) -> Result<()> {
+        self.count(limits::Kind::Address, client.bucket().map(Bucket::Address), passed)
+    }
+
+    /// Without limits, or without an address to count, nobody is held back.
+    fn count(&self, kind: limits::Kind, bucket: Option<Bucket>, passed: &mut Passed) -> Result<()> {
+        let (Some(limits), Some(bucket)) = (self.host.limits(), bucket) else { return Ok(()) };
+        let (standing, outcome) = limits.count(kind, bucket);
+        passed.standing = Some(standing);
+        outcome
+    }
+
+    /// The handler, with what the conventions put around it.
+    async fn run(&self, passed: &Passed, request: Request, next: Next) -> Response {
+        let keeps = matches!(self.kind.idempotency, Idempotency::Kept | Idempotency::Required);
+        if let (true, Some(key), Some(who), Some(db)) = (keeps, &passed.key, passed.principal, self.host.answers()) {
+            return once(db, &self.keeping, who, key, request, next).await;
         }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let condition = request.headers().clone();
-        not_modified(&condition, next.run(request).await)
+        let uri = request.uri().clone();
+        let mut answer = next.run(request).await;
+        if self.kind.single {
+            answer = tagged(answer).await;
+        }
+        if let Some(columns) = &self.kind.columns {
+            if passed.csv {
+                answer = as_csv(answer, columns, &uri).await;
+            }
+            vary(answer.headers_mut());
+        }
+        if reads && condition.contains_key(IF_NONE_MATCH) { not_modified(&condition, answer) } else { answer }
+    }
+}
+
+/// Gives the JSON of one resource its strong tag, where the handler has not.
+async fn tagged(answer: Response) -> Response {
+    let is_json = answer.headers().get(CONTENT_TYPE).is_some_and(|media| media == "application/json");
+    if answer.status() != StatusCode::OK || !is_json || answer.headers().contains_key(ETAG) {
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => (super::ETag::of_bytes(&bytes), Response::from_parts(parts, Body::from(bytes))).into_response(),
+        Err(error) => Error::internal(error).into_response(),
     }
 }
 
@@ -105,12 +204,17 @@ fn declared_length(headers: &HeaderMap) -> u64 {
 /// Lets a request through to its handler, or answers it with the first thing that is wrong.
 pub(super) async fn pass<S: Host>(State(guard): State<Guard<S>>, mut request: Request, next: Next) -> Response {
     let mut attempt = guard.attempt(&mut request).await;
-    let answer = match guard.check(&mut request, attempt.as_mut()).await {
-        Ok(()) => guard.run(request, next).await,
+    let mut passed = Passed::default();
+    let mut answer = match guard.check(&mut request, attempt.as_mut(), &mut passed).await {
+        // A length may be absent or a lie, so the bytes are counted as well.
+        Ok(()) => guard.run(&passed, cap(request, guard.body_limit), next).await,
         Err(error) => error.into_response(),
     };
     if let Some(attempt) = attempt.filter(|_| is_refusal(answer.status())) {
         guard.host.refused(&attempt, answer.status().as_u16()).await;
+    }
+    if let Some(standing) = passed.standing {
+        standing.tell(answer.headers_mut());
     }
     answer
 }

@@ -10,8 +10,9 @@ use axum::http::Extensions;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::{Identified, Surface};
+use super::{Identified, Limits, Surface};
 use crate::base::{Entropy, Result};
+use crate::db::Db;
 
 /// How long a client waits for an answer before it gets 503 while the work goes on.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -70,6 +71,16 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// How long a client waits for an answer.
     fn deadline(&self) -> Duration {
         DEADLINE
+    }
+
+    /// How many requests each caller may make; absent where nobody is counted.
+    fn limits(&self) -> Option<&Limits> {
+        None
+    }
+
+    /// Where answers are kept for requests that are sent again; absent where none are.
+    fn answers(&self) -> Option<&Db> {
+        None
     }
 }
 

@@ -4,15 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem, Paths};
+use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::catalogue::PROBLEMS;
 use super::problem::ProblemBody;
-use super::route::names;
-use super::{Access, Credential, Host, Route};
+use super::{Access, Credential, Host, Idempotency, Route, conventions};
 use crate::base;
 
 const SESSION: &str = "session";
@@ -121,7 +120,8 @@ fn responses() -> BTreeMap<String, RefOr<Response>> {
         let same = PROBLEMS.iter().filter(|other| other.status == problem.status);
         let kinds: Vec<_> = same.map(|other| format!("[{}](/docs/problems/{})", other.title, other.slug)).collect();
         let content = Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
-        let response = ResponseBuilder::new().description(kinds.join(", ")).content("application/problem+json", content).build();
+        let mut response = ResponseBuilder::new().description(kinds.join(", ")).content("application/problem+json", content).build();
+        conventions::headers_of_problem(problem.status, &mut response);
         responses.insert(problem.status.to_string(), RefOr::T(response));
     }
     responses
@@ -136,6 +136,7 @@ fn described<S: Host>(route: &Route<S>) -> Operation {
     if !roles.is_empty() {
         operation.extensions.get_or_insert_default().insert("x-roles".to_owned(), roles.into());
     }
+    conventions::describe(route, &mut operation);
     for status in errors(route) {
         let response = Ref::from_response_name(status.to_string());
         operation.responses.responses.entry(status.to_string()).or_insert(RefOr::Ref(response));
@@ -167,13 +168,20 @@ fn errors<S: Host>(route: &Route<S>) -> Vec<u16> {
     if !matches!(route.method, Method::GET | Method::HEAD) {
         statuses.push(409);
     }
+    if route.is_list() {
+        statuses.push(406);
+    }
+    if matches!(route.idempotency(), Idempotency::Kept | Idempotency::Required) {
+        statuses.extend([413, 422]);
+    }
     if route.operation.request_body.is_some() {
         statuses.extend([413, 415, 422]);
     }
-    if names(&route.operation, &ParameterIn::Header).iter().any(|name| name.eq_ignore_ascii_case("if-match")) {
+    if route.needs_if_match() {
         statuses.extend([412, 428]);
     }
     statuses.sort_unstable();
+    statuses.dedup();
     statuses
 }
 

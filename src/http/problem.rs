@@ -7,14 +7,18 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::catalogue::entry;
+use super::limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::base::{Error, Fault};
 
 /// The beginning of every `type`.
 const TYPES: &str = "/docs/problems/";
+
+/// The headers of a failed response that its problem keeps.
+const CARRIED: [HeaderName; 3] = [ALLOW, RATE_LIMIT, RATE_LIMIT_POLICY];
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
@@ -58,7 +62,7 @@ impl ProblemBody {
             _ => Vec::new(),
         };
         let mut members = match error {
-            Error::Refused(answer) => answer.members.clone(),
+            Error::Refused(answer) | Error::OutcomeRecorded(answer) => answer.members.clone(),
             _ => serde_json::Map::new(),
         };
         members.retain(|name, _| !FIXED.contains(&name.as_str()));
@@ -79,6 +83,8 @@ fn detail(error: &Error) -> String {
     let fixed = match error {
         Error::Malformed(first) => first,
         Error::Conflict { detail, .. } => detail,
+        Error::NotAcceptable(offered) => return format!("The route answers in {offered}."),
+        Error::OutcomeRecorded(_) => "The request took effect before; receipts names its entries. It was not done again.",
         Error::UnsupportedMediaType(accepted) => return format!("Content-Type must be {accepted}."),
         Error::TooLarge(limit) if *limit > 0 => return format!("The body may have at most {limit} bytes."),
         Error::TooLarge(_) => "The body has more bytes than the route takes.",
@@ -131,6 +137,7 @@ fn error_of(response: &Response) -> Option<Arc<Error>> {
         403 => Error::Forbidden("refused without a cause"),
         404 | 410 => Error::NotFound,
         405 => Error::MethodNotAllowed,
+        406 => Error::NotAcceptable("the forms that its description lists"),
         409 => Error::conflict("conflict", "Read the resource again before another try."),
         412 => Error::PreconditionFailed,
         413 => Error::TooLarge(0),
@@ -160,8 +167,10 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
     *rendered.status_mut() = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(allow) = response.headers().get(ALLOW) {
-        headers.insert(ALLOW, allow.clone());
+    for name in CARRIED {
+        if let Some(value) = response.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
     }
     match &*error {
         Error::Unauthenticated => {

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use crate::base::{Error, Fault, PageQuery, Result};
+use crate::base::{Error, Fault, Order, PageQuery, Result};
 
 fn fault(name: &str, code: &'static str, detail: &str) -> Fault {
     Fault { pointer: name.chars().take(100).collect(), code, detail: detail.to_owned() }
@@ -54,6 +54,7 @@ pub(super) fn check_declared(raw: Option<&str>, declared: &[String]) -> Result<(
 #[derive(Debug)]
 #[must_use = "faults are answered by `page` or `finish`"]
 pub struct Query {
+    path: String,
     pairs: Vec<(String, String)>,
     faults: Vec<Fault>,
     asked: Vec<&'static str>,
@@ -82,15 +83,30 @@ impl Query {
         self.optional(name)
     }
 
-    /// Ends the reading with `limit` and `cursor`. `list` names the list, its customer and its
-    /// filter, so that a cursor of one list is refused by another.
+    /// Ends the reading with `limit` and `cursor`. A cursor is bound to the path, to every other
+    /// parameter, and to `list`, which names what neither of them says: whose list it is.
     ///
     /// # Errors
     /// [`Error::BadParameters`] with every fault of the query.
-    pub fn page(mut self, list: &str) -> Result<PageQuery> {
+    pub fn page(self, list: &str) -> Result<PageQuery> {
+        self.paged(list, Order::Id)
+    }
+
+    /// The same for a list in the order of texts.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub fn page_by_text(self, list: &str) -> Result<PageQuery> {
+        self.paged(list, Order::Text)
+    }
+
+    fn paged(mut self, list: &str, order: Order) -> Result<PageQuery> {
         let limit = self.raw("limit").map(str::to_owned);
         let cursor = self.raw("cursor").map(str::to_owned);
-        match PageQuery::read(limit.as_deref(), cursor.as_deref(), list) {
+        let mut filter: Vec<_> = self.pairs.iter().filter(|(name, _)| name != "limit" && name != "cursor").collect();
+        filter.sort_unstable();
+        let list = format!("{:?}", (&self.path, filter, list));
+        match PageQuery::read(limit.as_deref(), cursor.as_deref(), &list, order) {
             Ok(page) => self.finish().map(|()| page),
             Err(Error::BadParameters(faults)) => {
                 self.faults.extend(faults);
@@ -120,7 +136,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let (pairs, faults) = decode(parts.uri.query());
-        Ok(Self { pairs, faults, asked: Vec::new() })
+        Ok(Self { path: parts.uri.path().to_owned(), pairs, faults, asked: Vec::new() })
     }
 }
 
@@ -152,7 +168,7 @@ mod tests {
 
     fn query(raw: &str) -> Query {
         let (pairs, faults) = decode(Some(raw));
-        Query { pairs, faults, asked: Vec::new() }
+        Query { path: String::new(), pairs, faults, asked: Vec::new() }
     }
     fn codes(error: Error) -> Vec<(String, &'static str)> {
         let Error::BadParameters(faults) = error else { panic!("{error:?}") };

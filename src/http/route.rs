@@ -14,6 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::docs::Document;
 use super::guard::{self, Guard};
+use super::kind::{Idempotency, Kind};
 use super::{Access, Host, JSON_LIMIT, Surface, layers};
 use crate::app::App;
 use crate::base::{Error, Result};
@@ -45,6 +46,8 @@ pub struct Route<S = App> {
     pub before_enrolment: bool,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+    /// What the conventions ask of it.
+    pub(super) kind: Kind,
     handler: MethodRouter<S>,
     several: bool,
 }
@@ -61,6 +64,7 @@ impl<S: Host> Route<S> {
         let (path, method, operation) = found.into_iter().next().unwrap_or_default();
         let operation_id = operation.operation_id.clone().unwrap_or_default();
         let query = names(&operation, &ParameterIn::Query);
+        let kind = Kind::of(access, &method, &path, &operation, &schemas);
         Self {
             access,
             method,
@@ -71,6 +75,7 @@ impl<S: Host> Route<S> {
             before_enrolment: false,
             operation,
             schemas,
+            kind,
             handler,
             several,
         }
@@ -104,6 +109,30 @@ impl<S: Host> Route<S> {
         rest.split('/').next().unwrap_or_default()
     }
 
+    /// True if it answers a page of a list.
+    #[must_use]
+    pub const fn is_list(&self) -> bool {
+        self.kind.columns.is_some()
+    }
+
+    /// True if it shows one resource, so that it has an entity tag.
+    #[must_use]
+    pub const fn is_single(&self) -> bool {
+        self.kind.single
+    }
+
+    /// True if it edits or signs what the caller has seen, so that it needs `If-Match`.
+    #[must_use]
+    pub const fn needs_if_match(&self) -> bool {
+        self.kind.needs_if_match
+    }
+
+    /// What an `Idempotency-Key` means to it.
+    #[must_use]
+    pub const fn idempotency(&self) -> Idempotency {
+        self.kind.idempotency
+    }
+
     /// What is wrong with the route by itself.
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -122,6 +151,10 @@ impl<S: Host> Route<S> {
         demand(declared == segments, "does not declare exactly the parameters of its path");
         let described = self.operation.summary.as_deref().is_some_and(|text| !text.is_empty());
         demand(described, "has no summary (the first line of the handler's doc comment)");
+        let pages = ["limit", "cursor"].iter().all(|name| self.query.iter().any(|query| query == name));
+        demand(!self.is_list() || pages, "answers a page and does not take limit and cursor");
+        let matches = names(&self.operation, &ParameterIn::Header).iter().any(|name| name.eq_ignore_ascii_case("if-match"));
+        demand(matches == self.needs_if_match(), "edits or signs without If-Match, or asks for it to do something else");
         faults
     }
 }

@@ -5,10 +5,10 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::base::{ApiKeyId, Code, CustomerId, Error, MembershipId, OpsPersonId, PersonId, Result, SessionId};
-use crate::db::{LogId, TenantScope};
+use crate::base::{ApiKeyId, Code, CustomerId, Error, MembershipId, OpsPersonId, PersonId, Result, SessionId, TypedId};
+use crate::db::{LogId, Role, TenantScope};
 use crate::evidence::Actor;
-use crate::http::{CustomerRole, Identified, IdentifiedRole, OpsRole};
+use crate::http::{CustomerRole, Identified, IdentifiedRole, OpsRole, Principal};
 
 /// A person or key of a customer.
 #[derive(Debug, Clone)]
@@ -156,14 +156,28 @@ impl From<Caller> for Identified {
     fn from(caller: Caller) -> Self {
         match caller {
             Caller::Institution(c) => {
-                let is_key = matches!(c.credential, InstitutionCredential::Key(_));
-                Self::new(IdentifiedRole::Customer(c.role), is_key, c.clone()).must_enrol(c.must_enrol)
+                let (id, credential, is_key) = match c.credential {
+                    InstitutionCredential::Session { session, person, .. } => (person.uuid(), session.uuid(), false),
+                    InstitutionCredential::Key(key) => (key.uuid(), key.uuid(), true),
+                };
+                let principal = Principal { home: c.log(), role: Role::App, id, credential };
+                let must_enrol = c.must_enrol;
+                Self::new(IdentifiedRole::Customer(c.role), is_key, c).must_enrol(must_enrol).with_principal(principal)
             }
             Caller::Ops(c) => {
-                let is_key = matches!(c.credential, OpsCredential::Key(_));
-                Self::new(IdentifiedRole::Ops(c.role), is_key, c.clone()).must_enrol(c.must_enrol)
+                let (id, credential, is_key) = match c.credential {
+                    OpsCredential::Session { session, ops_person } => (ops_person.uuid(), session.uuid(), false),
+                    OpsCredential::Key(key) => (key.uuid(), key.uuid(), true),
+                };
+                let principal = Principal { home: LogId::PROCESSOR, role: Role::Ops, id, credential };
+                let must_enrol = c.must_enrol;
+                Self::new(IdentifiedRole::Ops(c.role), is_key, c).must_enrol(must_enrol).with_principal(principal)
             }
-            Caller::Platform(c) => Self::new(IdentifiedRole::Platform, true, c),
+            Caller::Platform(c) => {
+                let (id, credential) = (c.key.uuid(), c.key.uuid());
+                let principal = Principal { home: LogId::PROCESSOR, role: Role::Gate, id, credential };
+                Self::new(IdentifiedRole::Platform, true, c).with_principal(principal)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use mandate::app::{App, Limits};
+use mandate::app::{App, Places};
 use mandate::db::{Lock, LogId, Role};
 use mandate::http::{Bounds, serve};
 use secrecy::ExposeSecret as _;
@@ -194,7 +194,7 @@ async fn a_transaction_that_stands_still_gives_its_head_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn past_the_places_requests_are_503_at_once_and_the_gate_has_places_of_its_own() {
     run(async |h: &Harness| {
-        let app = App { limits: Limits::new(2, 2, 1), ..h.app.clone() };
+        let app = App { places: Places::new(2, 2, 1), ..h.app.clone() };
         let router = mandate::app::router(app.clone()).unwrap();
         let at = |client: Client| Client { router: router.clone(), ..client };
         let (kari, platform) = (at(h.person(KARI).await), at(h.platform("itslearning")));
@@ -225,7 +225,7 @@ async fn past_the_places_requests_are_503_at_once_and_the_gate_has_places_of_its
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn past_the_places_of_the_spool_an_upload_is_503_and_a_place_comes_back() {
     run(async |h: &Harness| {
-        let app = App { limits: Limits::new(8, 8, 1), ..h.app.clone() };
+        let app = App { places: Places::new(8, 8, 1), ..h.app.clone() };
         let router = mandate::app::router(app).unwrap();
         let kari = Client { router, ..h.person(KARI).await };
         let pdf = mandate::document::pdf_of_lines("Held", &["in the spool".to_owned()]);
@@ -253,7 +253,7 @@ async fn past_the_places_of_the_spool_an_upload_is_503_and_a_place_comes_back() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_whose_client_leaves_stores_nothing_and_gives_its_place_back() {
     run(async |h: &Harness| {
-        let app = App { limits: Limits::new(8, 8, 1), ..h.app.clone() };
+        let app = App { places: Places::new(8, 8, 1), ..h.app.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let bounds = Bounds { connections: 8, headers: Duration::from_secs(5) };
@@ -267,13 +267,13 @@ async fn an_upload_whose_client_leaves_stores_nothing_and_gives_its_place_back()
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         socket.write_all(head.as_bytes()).await.unwrap();
         let began = Instant::now();
-        while app.limits.uploads.available_permits() > 0 {
+        while app.places.uploads.available_permits() > 0 {
             assert!(began.elapsed() < Duration::from_secs(5), "the upload takes no place");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(socket);
         let began = Instant::now();
-        while app.limits.uploads.available_permits() == 0 {
+        while app.places.uploads.available_permits() == 0 {
             assert!(began.elapsed() < Duration::from_secs(2), "the place is not given back");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -118,7 +118,7 @@ async fn a_key_repeats_its_answer_for_five_minutes_and_never_serves_another_requ
         h.ask(&platform, "b", &with(export(), json!({"channel": "ims-es"}))).await.expect(422);
         h.advance(Duration::seconds(2));
         assert_eq!(h.ask(&platform, "b", &export()).await.reasons(), ["answer_too_old"]);
-        platform.post("/gate/v1/exports", &export()).await.expect(400);
+        platform.post_with("/gate/v1/exports", &[], &export()).await.expect(400);
     })
     .await;
 }

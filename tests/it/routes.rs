@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{ADMIN, Answer, Client, Harness, KARI, PRIVACY, SECURITY, instruction, run};
 
 /// A well-formed id that names nothing, by the name of the path parameter.
-fn absent(parameter: &str) -> String {
+pub fn absent(parameter: &str) -> String {
     let prefix = match parameter {
         "customer_id" => "cus",
         "instruction_id" => "ins",
@@ -23,6 +23,7 @@ fn absent(parameter: &str) -> String {
         "api_key_id" => "key",
         "suspension_id" => "sus",
         "recipient_id" => "rec",
+        "operation_id" => "opn",
         "ops_person_id" => "ops",
         "first_signatory_id" => "fsg",
         "alarm_id" => "alm",
@@ -38,11 +39,11 @@ fn absent(parameter: &str) -> String {
     format!("{prefix}_0190a0b0c0d0700080000123456789ab")
 }
 
-fn parameters(route: &Route) -> Vec<String> {
+pub fn parameters(route: &Route) -> Vec<String> {
     route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}').map(str::to_owned)).collect()
 }
 
-fn path(route: &Route, value: impl Fn(&str) -> String) -> String {
+pub fn path(route: &Route, value: impl Fn(&str) -> String) -> String {
     let parts = route.path.split('/').map(|part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
         Some(name) => value(name),
         None => part.to_owned(),
@@ -70,7 +71,7 @@ fn body(route: &Route, password: &str) -> Value {
     }
 }
 
-async fn call(client: &Client, route: &Route, path: &str, password: &str) -> Answer {
+pub async fn call(client: &Client, route: &Route, path: &str, password: &str) -> Answer {
     let headers = [
         ("content-type", "application/json"),
         ("idempotency-key", "walk"),
@@ -187,7 +188,7 @@ async fn a_log_that_is_no_customers_is_answered_like_an_absent_customer_on_every
 }
 
 /// Something of the neighbour's for each parameter that names a tenant's record.
-async fn neighbours(h: &Harness) -> BTreeMap<&'static str, String> {
+pub async fn neighbours(h: &Harness) -> BTreeMap<&'static str, String> {
     let mette = h.person("mette.holm@soby.example").await;
     let first = async |path: &str| mette.get(path).await.expect(200).text("/data/0/id");
     let session = mette.get("/api/v1/sessions").await.expect(200).text("/data/0/id");

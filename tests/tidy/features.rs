@@ -22,6 +22,7 @@ pub const FEATURES: &[&str] = &[
     "export",
     "identity",
     "instruction",
+    "operation",
     "registry",
     "subprocessor",
 ];
@@ -57,8 +58,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("subprocessor", &["agreement", "customer", "delivery", "document", "evidence", "identity", "registry"]),
     // An alarm is an entry, is told to staff by mail, and is read by them.
     ("alarm", &["delivery", "evidence", "identity"]),
-    // The gate weighs all that was agreed, instructed and authorised.
-    ("export", &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "registry", "subprocessor"]),
+    // Slow work belongs to who asked for it; what it does, its kind knows.
+    ("operation", &["identity"]),
+    // The gate weighs all that was agreed, instructed and authorised; a report of it is slow work.
+    (
+        "export",
+        &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
+    ),
     // An order is an instruction, in the agreement's term, down the chain of vendors.
     ("deletion", &["agreement", "customer", "delivery", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // A notice goes to each affected customer within its agreement's hours.

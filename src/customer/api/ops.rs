@@ -103,17 +103,21 @@ pub(super) async fn add_customer_units(
 }
 
 /// Lists the units of a customer.
-#[utoipa::path(get, path = "/api/admin/v1/customers/{customer_id}/units", params(("customer_id" = CustomerId, Path, description = "The customer.")),
-    responses((status = 200, body = Page<UnitView>, description = "All units, by code.")))]
+#[utoipa::path(get, path = "/api/admin/v1/customers/{customer_id}/units",
+    params(("customer_id" = CustomerId, Path, description = "The customer."), ("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<UnitView>, description = "One page, by code.")))]
 pub(super) async fn list_customer_units(
     State(app): State<App>,
     caller: OpsCaller,
     PathId(customer): PathId<CustomerId>,
+    query: Query,
 ) -> Result<Json<Page<UnitView>>> {
+    let page = query.page_by_text(&format!("units:ops:{customer}"))?;
     let log = LogId::from(caller.scope_of(customer).customer());
     let mut read = app.db.read(Role::Ops, "list_customer_units", log).await?;
     head_of(read.conn(), log).await?;
-    Ok(Json(Page { data: store::units(read.conn(), customer).await?, next_cursor: None }))
+    let rows = store::units(read.conn(), customer, &page).await?;
+    Ok(Json(page.page_by_text(rows, |unit| unit.code.to_string())))
 }
 
 /// Stops every export of a customer at once, except the return of data at the end.

@@ -14,10 +14,14 @@ use crate::http::{Created, Json, PathId, Query};
 use crate::identity::{InstitutionCaller, anyone_with_authority};
 
 /// Lists the customer's units.
-#[utoipa::path(get, path = "/api/v1/units", responses((status = 200, body = Page<UnitView>, description = "All units, by code.")))]
-pub(super) async fn list_units(State(app): State<App>, caller: InstitutionCaller) -> Result<Json<Page<UnitView>>> {
+#[utoipa::path(get, path = "/api/v1/units",
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<UnitView>, description = "One page, by code.")))]
+pub(super) async fn list_units(State(app): State<App>, caller: InstitutionCaller, query: Query) -> Result<Json<Page<UnitView>>> {
+    let page = query.page_by_text(&format!("units:{}", caller.customer()))?;
     let mut read = app.db.read(Role::App, "list_units", caller.log()).await?;
-    Ok(Json(Page { data: store::units(read.conn(), caller.customer()).await?, next_cursor: None }))
+    let rows = store::units(read.conn(), caller.customer(), &page).await?;
+    Ok(Json(page.page_by_text(rows, |unit| unit.code.to_string())))
 }
 
 /// Stops every export of the customer at once.

@@ -37,6 +37,10 @@ impl WriteTx {
             .await?;
             crate::db::ensure_one(&done)?;
         }
+        if let Some(claim) = self.claim.take() {
+            let receipts = std::mem::take(&mut self.receipts);
+            claim.mark(&mut self.tx, self.role, self.now, receipts).await?;
+        }
         let Self { tx, role, db, written, .. } = self;
         match (tx.commit().await, written) {
             (Ok(()), _) => Ok(()),

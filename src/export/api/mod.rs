@@ -4,12 +4,15 @@ mod answer;
 mod ask;
 mod chunk;
 mod completions;
+mod decision_report;
 mod exports;
 mod keys;
 mod read;
 mod redemption;
 mod report;
 mod shadow;
+
+pub use decision_report::WORKS;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
 
@@ -29,6 +32,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(exports::list_chunks)),
         Route::new(READERS, http!(read::list_decisions)),
         Route::new(READERS, http!(read::get_decision)),
+        Route::new(READERS, http!(decision_report::create_decision_report)),
         Route::new(Access::admin(OpsRole::ALL), http!(read::list_customer_decisions)),
         Route::new(Access::admin(OpsRole::ALL), http!(shadow::get_shadow_report)),
         Route::new(Access::admin(OpsRole::ALL), http!(shadow::list_shadow_report_customers)),

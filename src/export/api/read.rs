@@ -45,7 +45,7 @@ fn about(record: &Value) -> Option<ExportId> {
 }
 
 impl DecisionView {
-    fn of(row: DecisionRow) -> Result<Self> {
+    pub(super) fn of(row: DecisionRow) -> Result<Self> {
         let decision = row.record.get("decision").cloned().unwrap_or_default();
         let text = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let reasons: Vec<Reason> = match decision.get("reasons") {
@@ -72,7 +72,7 @@ async fn page_of_decisions(app: &App, role: Role, customer: CustomerId, mut quer
         requested_by: query.optional("requested_by"),
         reason: reason.map(|code| code.to_string()),
         dry_run: query.optional("dry_run"),
-        index: None,
+        ..DecisionFilter::default()
     };
     let page = query.page(&format!("decisions:{customer}:{filter:?}"))?;
     let mut read = app.db.read(role, "list_decisions", LogId::from(customer)).await?;

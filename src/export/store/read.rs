@@ -110,6 +110,8 @@ pub struct DecisionFilter {
     pub reason: Option<String>,
     pub dry_run: Option<bool>,
     pub index: Option<u64>,
+    pub from_at: Option<Instant>,
+    pub until_at: Option<Instant>,
 }
 
 /// The entries that hold a decision.
@@ -148,6 +150,7 @@ pub async fn decisions(
              AND ($4::bigint IS NULL OR index = $4)
              AND ($5::text IS NULL OR record->'decision'->'request'->'requested_by'->>'ref' = $5)
              AND ($6::jsonb IS NULL OR record->'decision'->'reasons' @> $6)
+             AND ($8::timestamptz IS NULL OR at >= $8) AND ($9::timestamptz IS NULL OR at < $9)
            ORDER BY epoch, index LIMIT $7"#,
         customer as CustomerId,
         &words,
@@ -155,7 +158,9 @@ pub async fn decisions(
         index,
         filter.requested_by,
         reason,
-        page.map_or(1, PageQuery::fetch)
+        page.map_or(1, PageQuery::fetch),
+        filter.from_at as Option<Instant>,
+        filter.until_at as Option<Instant>
     )
     .fetch_all(conn)
     .await?)

@@ -45,6 +45,7 @@ pub struct CreatedSession {
     /// Its id.
     pub id: SessionId,
     /// The token: send it as `Authorization: Bearer`.
+    #[schema(format = Password)]
     pub token: String,
     /// The customer it acts for; null for ops.
     pub customer: Option<CustomerId>,

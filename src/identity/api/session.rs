@@ -57,7 +57,7 @@ async fn revoke(app: &App, holder: Holder, id: SessionId) -> Result<SessionView>
     let mut tx = app.db.housekeeping(holder.role(), "revoke_session", holder.home()).await?;
     let now = tx.now();
     let session = store::revoke_session(tx.conn(), holder, id, now).await?;
-    tx.commit_housekeeping().await?;
+    tx.commit_effect().await?;
     Ok(session.into())
 }
 
@@ -99,7 +99,7 @@ async fn stepped_up(app: &App, client: ClientAddress, who: (Holder, SessionId), 
     let mut tx = app.db.housekeeping(holder.role(), "step_up", holder.home()).await?;
     let now = tx.now();
     let session = store::step_up(tx.conn(), holder, id, now).await?;
-    tx.commit_housekeeping().await?;
+    tx.commit_effect().await?;
     Ok(session.into())
 }
 

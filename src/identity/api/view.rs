@@ -178,6 +178,7 @@ impl From<ApiKey> for ApiKeyView {
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct CreatedApiKey {
     /// The key's text: keep it, it is not shown again.
+    #[schema(format = Password)]
     pub key: String,
     /// The key.
     #[serde(flatten)]

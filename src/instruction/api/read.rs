@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use super::view::{InstructionLine, InstructionView, line, view};
 use crate::app::App;
-use crate::base::{CustomerId, InstructionId, InstructionKind, Page, Result, TypedId};
+use crate::base::{CustomerId, Error, InstructionId, InstructionKind, Page, Result, TypedId};
 use crate::db::Role;
 use crate::http::{ETag, Json, PathId, Query};
 use crate::identity::{InstitutionCaller, OpsCaller};
@@ -86,15 +86,21 @@ async fn shown(app: &App, role: Role, customer: CustomerId, id: InstructionId) -
 
 /// Shows everything that happened to an instruction.
 #[utoipa::path(get, path = "/api/v1/instructions/{instruction_id}/history",
-    params(("instruction_id" = InstructionId, Path, description = "The instruction")),
-    responses((status = 200, body = Page<HistoryLine>, description = "What happened, in order of time, on one page")))]
+    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
+    responses((status = 200, body = Page<HistoryLine>, description = "What happened, in order of time")))]
 pub(super) async fn show_instruction_history(
     State(app): State<App>,
     caller: InstitutionCaller,
     PathId(id): PathId<InstructionId>,
+    query: Query,
 ) -> Result<Json<Page<HistoryLine>>> {
+    let page = query.page_by_text(&format!("history:{}:{id}", caller.customer()))?;
     let mut tx = app.db.read(Role::App, "instruction.history", caller.log()).await?;
     let now = tx.now();
     let instruction = store::find(tx.conn(), caller.customer(), id).await?;
-    Ok(Json(Page { data: history(&instruction, now), next_cursor: None }))
+    let lines = history(&instruction, now).into_iter().zip(1_usize..);
+    // A line has no name but its number: lines are added at the end, and a draft's moves there.
+    let seen = page.after_text.as_deref().map_or(Ok(0), str::parse).map_err(Error::internal)?;
+    let Page { data, next_cursor } = page.page_by_text(lines.skip(seen).collect(), |(_, number)| number.to_string());
+    Ok(Json(Page { data: data.into_iter().map(|(line, _)| line).collect(), next_cursor }))
 }

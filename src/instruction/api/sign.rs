@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::base::{ContestId, DocumentId, Faults, InstructionId, Result, TypedId};
 use crate::db::{Lock, Role};
 use crate::evidence::Receipted;
-use crate::http::{Created, ETag, IdempotencyKey, IfMatch, Json, PathId};
+use crate::http::{Created, ETag, IfMatch, Json, PathId};
 use crate::identity::{InstitutionCaller, Needs, signatory};
 use crate::instruction::model::Written;
 use crate::instruction::{Wording, decide, store};
@@ -38,8 +38,7 @@ crate::request! {
 /// Needs authority for its kind and for every unit of its subjects; a new version of a restriction
 /// (GDPR Art. 18) also for every unit in which the versions before it hold.
 #[utoipa::path(post, path = "/api/v1/instructions/{instruction_id}/signatures",
-    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("If-Match" = String, Header, description = "ETag of the instruction as it was seen"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a second try harmless")),
+    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("If-Match" = String, Header, description = "ETag of the instruction as it was seen")),
     request_body = NewSignature,
     responses((status = 201, body = Receipted<InstructionView>, description = "The instruction with the signed version")))]
 pub(super) async fn sign_instruction(
@@ -47,7 +46,6 @@ pub(super) async fn sign_instruction(
     caller: InstitutionCaller,
     PathId(id): PathId<InstructionId>,
     seen: IfMatch,
-    _key: Option<IdempotencyKey>,
     Json(body): Json<NewSignature>,
 ) -> Result<(ETag, Created<Receipted<InstructionView>>)> {
     let customer = caller.customer();

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::{CustomerId, Error, InstructionId, InstructionKind, MembershipId, Note, Result, TypedId};
 use crate::db::{Lock, Role, WriteTx};
 use crate::evidence::Receipted;
-use crate::http::{Created, IdempotencyKey, Json, PathId};
+use crate::http::{Created, Json, PathId};
 use crate::identity::{AuthorityKind, InstitutionCaller, InstitutionCredential, OpsCaller, held, signatory};
 use crate::instruction::{decide, store};
 
@@ -29,13 +29,12 @@ crate::request! {
 /// unit, and no step-up. Withdrawing a restriction (GDPR Art. 18) releases: it needs step-up, and
 /// authority for every unit in which the restriction holds.
 #[utoipa::path(post, path = "/api/v1/instructions/{instruction_id}/revocations",
-    params(("instruction_id" = InstructionId, Path, description = "The instruction"), ("Idempotency-Key" = Option<String>, Header, description = "Makes a second try harmless")),
+    params(("instruction_id" = InstructionId, Path, description = "The instruction")),
     responses((status = 201, body = Receipted<InstructionView>, description = "The instruction, withdrawn")))]
 pub(super) async fn revoke_instruction(
     State(app): State<App>,
     caller: InstitutionCaller,
     PathId(id): PathId<InstructionId>,
-    _key: Option<IdempotencyKey>,
 ) -> Result<Created<Receipted<InstructionView>>> {
     let customer = caller.customer();
     let mut tx = app.db.write(Role::App, "instruction.revoke", Lock::Heads, caller.log(), &[]).await?;

@@ -1,5 +1,7 @@
 //! A client of the router: one role each, JSON in and out.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -52,6 +54,12 @@ impl Answer {
     }
 }
 
+/// A key that no other request of this process has.
+pub fn fresh_key() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Client {
     pub fn with(&self, token: impl Into<String>) -> Self {
         Self { router: self.router.clone(), token: Some(token.into()) }
@@ -76,7 +84,7 @@ impl Client {
         self.send(self.request(Method::GET, path, &[], Body::empty())).await
     }
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.post_with(path, &[], body).await
+        self.post_with(path, &[("idempotency-key", &fresh_key())], body).await
     }
     pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         self.json(Method::POST, path, headers, body).await

@@ -287,7 +287,8 @@ impl Harness {
         let path = format!("/api/v1/instructions/{id}");
         let seen = signatory.get(&path).await.expect(200);
         let etag = seen.headers.get("etag").unwrap().to_str().unwrap().to_owned();
-        let headers = [("if-match", etag.as_str()), ("idempotency-key", id)];
+        let key = super::client::fresh_key();
+        let headers = [("if-match", etag.as_str()), ("idempotency-key", key.as_str())];
         signatory.post_with(&format!("{path}/signatures"), &headers, &json!({"version": version})).await
     }
 

@@ -10,7 +10,7 @@ mod proxy;
 mod samples;
 mod sql;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, fresh_key};
 pub use harness::{Harness, PERMIT_KEY, START, run, run_today};
 pub use logged::statements;
 pub use proxy::{Mode, Proxy, Trap};
