@@ -25,8 +25,10 @@
 //! `POST /gate/v1/exports` from a platform:
 //!
 //! 1. [`http`] finds the route in the table ([`app::table`]); its guard authenticates the key and
-//!    refuses whom the route does not name. A task of its own runs the handler to its end even if
-//!    the client leaves: a dropped future could return a connection inside an open transaction.
+//!    refuses whom the route does not name. A task of its own runs the handler to its end, or to
+//!    twice the client's deadline, even if the client leaves: a dropped future could return a
+//!    connection inside an open transaction. The guard also keeps the conventions that the table
+//!    says: idempotency keys, entity tags, lists as CSV, rates.
 //! 2. The handler (`export::api`) reads the body: all faults at once, or a typed request.
 //! 3. `export::gate` begins: the registry's lock in shared form, the customer's head `FOR UPDATE`,
 //!    and only then `now` and the facts. Whoever changes a customer's facts takes the same head
@@ -39,7 +41,8 @@
 //!    says for each reason what it means and what to do.
 //!
 //! A refusal is a result and not an error until after the commit: an `Err` would roll back the
-//! proof of the refusal.
+//! proof of the refusal. The permit's redemption and each chunk take the same way: a running export
+//! asks before each chunk leaves, and stops with the mandate.
 //!
 //! # Code map
 //!
@@ -50,12 +53,14 @@
 //! | [`http`] | the route table and its router, guards, problems, bodies, documentation |
 //! | [`evidence`] | the logs: events, append, facts and `apply` |
 //! | [`registry`] | facts that hold for all customers: code lists, EEA membership, platforms |
-//! | [`identity`] | persons, memberships, authority, sessions, API keys, the first signatory |
+//! | [`identity`] | persons, memberships, authority, sessions, second factors, API keys, the first signatory, recovery |
 //! | [`customer`] | customers, units, suspensions |
 //! | [`document`] | original bytes of what was written |
 //! | [`agreement`] | data processing agreements and their parameters |
 //! | [`instruction`] | written instructions, their versions, contests; recipients |
-//! | [`export`] | the gate: decide, permits, redemption, reports, replay |
+//! | [`export`] | the gate: decide, permits and their keys, redemption, chunks, endings, sweep, replay |
+//! | [`alarm`] | unusual activity at the gate: counting, alarms |
+//! | [`operation`] | slow work: rows, jobs, results; the kinds live in their features |
 //! | [`delivery`] | messages in the transaction of the act they tell of, and the worker that sends them |
 //! | [`demo`] | the world a newcomer starts with, loaded through the same routes |
 //! | [`config`], [`cli`] | configuration in layers; one file per command |
@@ -76,7 +81,13 @@
 //!   is forced; the service never connects as the owner; the boot guard reads the catalogue and
 //!   refuses to serve otherwise.
 //! - Another customer's id and an absent id give the same bytes.
-//! - What was signed or decided never changes: those tables have no UPDATE grant for it.
+//! - What was signed or decided never changes: no grant allows it, and what is set once is set once
+//!   by trigger. The database refuses by itself a permit, redemption or chunk that is not in force.
+//! - A COMMIT without an answer is looked up under the head, never repeated blindly. A request that is
+//!   sent again has its effect once: the effect's COMMIT marks the key.
+//! - No signature without step-up by password and second factor; two persons of the staff where one
+//!   could be stolen, and a newcomer of 72 hours is neither of them.
+//! - What staff tries on a customer and is refused is an entry of that customer's log.
 //! - Subjects are references, never names, and stand in columns of their own, apart from records.
 //! - No personal data, secret or text of a request in a log line, metric or error.
 //!
@@ -87,9 +98,24 @@
 //! - `tests/tidy` is a folder: one file would have passed the limit that it holds others to.
 //! - Entries keep the root of the tree they complete (32 bytes), so that a repeated answer carries
 //!   the receipt it carried first without recomputing a tree.
-//! - Six reasons of refusal joined the list, for permits: `answer_too_old`, `permit_expired`,
-//!   `permit_redeemed`, `permit_aborted`, `permit_borrowed`, `permit_altered`. A refused redemption
-//!   is a decision like any other and needs a reason that replay can find again.
+//! - Eleven reasons of refusal joined the list: `answer_too_old`, `permit_expired`,
+//!   `permit_redeemed`, `permit_aborted`, `permit_borrowed`, `permit_altered`,
+//!   `permit_key_withdrawn`, and for chunks `permit_not_redeemed`, `export_closed`,
+//!   `chunk_repeated`, `volume_exceeds_permit`. A refused redemption or chunk is a decision like any
+//!   other and needs a reason that replay can find again.
+//! - Events of permit keys stand in the processor's log and in the registry's: decisions rest on
+//!   them, and replay has the registry.
+//! - The gate writes under READ COMMITTED only: a platform's suspension changes no customer's head,
+//!   so that no snapshot isolation could see it. The triggers refuse every other.
+//! - A batch of completions is one transaction and entry for each customer, so that it never holds
+//!   a thousand heads; its key stands first in the platform's log.
+//! - A platform's key takes two ops persons: one who makes keys alone could ask for everything that
+//!   standing instructions cover.
+//! - Only successes are kept under an idempotency key, sealed under a key derived from it: a refusal
+//!   had no effect, and what the server cannot read it cannot leak.
+//! - At a signal new connections are refused at once: whoever is refused can go elsewhere safely.
+//! - Rules 1 changed before the first release (restricted groups that are left out, agreements that
+//!   never were in force); from the release on a change gets a number of its own.
 //! - `recipient_outside_residency` says that no instruction gives a ground for the transfer;
 //!   `third_country_not_instructed` says that the instruction gives another one than the request.
 //! - The list of restricted selectors in the answer of a *redemption* holds; the permit's is what

@@ -43,6 +43,7 @@ const DEFINERS: &[&str] = &[
     "accept_invitation",
     "api_key_by_secret",
     "batch_privacy_contacts",
+    "change_password",
     "credential_by_email",
     "customer_by_external_id",
     "customer_exists",
@@ -50,12 +51,15 @@ const DEFINERS: &[&str] = &[
     "customers_of_exports",
     "exports_silent_since",
     "invitation_by_token",
+    "member_standing",
     "memberships_of_person",
     "ops_credential_by_email",
     "own_customer",
     "own_external_ids",
     "own_persons",
     "person_for_invitation",
+    "recover_person",
+    "recovery_by_token",
     "session_by_token",
 ];
 

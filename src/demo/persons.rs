@@ -91,7 +91,7 @@ impl<'a> Persons<'a> {
         let path = format!("{}/sessions/{}", surface(customer), member(&session, "id")?);
         if !self.factors.contains_key(email) {
             self.enrol(&caller, &path, email).await?;
-        } else if customer.is_some() {
+        } else {
             let body = json!({"password": self.password, "code": self.code(email)?});
             caller.post(&format!("{path}/step-ups"), &body).await?;
         }
