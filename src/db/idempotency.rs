@@ -199,7 +199,7 @@ impl Db {
     /// # Errors
     /// When the database does not answer.
     pub async fn sweep_idempotency(&self) -> Result<u64> {
-        let mut read = self.read(Role::Worker, "list_logs", LogId::PROCESSOR).await?;
+        let mut read = self.read(Role::OpsRead, "list_logs", LogId::PROCESSOR).await?;
         let logs = sqlx::query_scalar!("SELECT id FROM log WHERE kind IN ('customer', 'processor')").fetch_all(read.conn()).await?;
         drop(read);
         let mut swept = 0;

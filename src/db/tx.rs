@@ -208,7 +208,7 @@ impl Db {
     /// [`Error::Unavailable`] when no connection is free.
     pub async fn housekeeping(&self, role: Role, name: &'static str, home: LogId) -> Result<Housekeeping> {
         tracing::trace!(transaction = name, "begin");
-        let mut tx = self.pool(role).begin().await?;
+        let mut tx = self.begin(role).await?;
         let tenant = set_tenant(&mut tx, role, home).await?;
         self.clock().set_offset_millis(tenant.offset);
         Ok(Housekeeping { tx, now: self.clock().now(), role })

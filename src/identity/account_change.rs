@@ -64,7 +64,8 @@ impl AccountChange {
     /// # Errors
     /// As [`crate::db::Db::write`].
     pub async fn begin(app: &App, holder: Holder, name: &'static str) -> Result<Self> {
-        let mut read = app.db.read(holder.role(), "memberships", holder.home()).await?;
+        // Acting for one customer, a role sees the person's membership of that one only.
+        let mut read = app.db.read(holder.role(), "memberships", LogId::REGISTRY).await?;
         let memberships = match holder.account() {
             Account::Person(person) => store::memberships_of(read.conn(), person).await?,
             Account::Ops(_) => Vec::new(),

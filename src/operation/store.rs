@@ -268,7 +268,7 @@ async fn end(app: &App, running: &Running, media_type: Option<&str>, problem: Op
 /// # Errors
 /// When the database does not answer.
 pub async fn sweep_operations(app: &App) -> Result<u64> {
-    let mut read = app.db.read(Role::Worker, "list_customers", LogId::REGISTRY).await?;
+    let mut read = app.db.read(Role::OpsRead, "list_customers", LogId::REGISTRY).await?;
     let logs = sqlx::query_scalar!("SELECT id FROM log WHERE kind = 'customer'").fetch_all(read.conn()).await?;
     drop(read);
     let mut swept = 0;

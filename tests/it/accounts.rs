@@ -75,7 +75,8 @@ async fn nobody_with_authority_and_no_ops_person_does_anything_before_a_second_f
         // The same on the admin surface, in whatever role.
         let admin = h.person(ADMIN).await;
         let new = json!({"email": "ny@ops.example", "name": "Ny", "role": "ops_reader"});
-        admin.post("/api/admin/v1/ops-people", &new).await.expect(201);
+        let ny = admin.post("/api/admin/v1/ops-people", &new).await.expect(201).text("/id");
+        h.person(crate::support::SECURITY).await.post(&format!("/api/admin/v1/ops-people/{ny}/approvals"), &json!({})).await.expect(201);
         mandate::app::deliver_due(&h.app).await.unwrap();
         let token = mandate::demo::invitation(&h.mail, "ny@ops.example").unwrap();
         h.nobody.post("/api/admin/v1/invitation-acceptances", &json!({"token": token, "password": h.access.password})).await.expect(201);

@@ -80,6 +80,11 @@ impl Walk {
     }
 }
 
+/// Every list, but for the customers of an alarm: no alarm is raised here (`alarms` shows them).
+fn walked(route: &Route) -> bool {
+    route.is_list() && !route.path.contains("{alarm_id}")
+}
+
 async fn get(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
     client.send(client.request(Method::GET, path, headers, Body::empty())).await
 }
@@ -91,7 +96,7 @@ async fn every_list_is_given_as_json_and_as_csv() {
         let walk = Walk::begin(h).await;
         let document = serde_json::to_value(mandate::http::openapi(&walk.table)).unwrap();
         let (mut lists, mut filled) = (0, 0);
-        for route in walk.table.iter().filter(|route| route.is_list()) {
+        for route in walk.table.iter().filter(|route| walked(route)) {
             let (client, path) = (walk.caller(route).unwrap(), walk.real(route).await.unwrap_or_else(|| panic!("{}", route.path)));
             let page = client.get(&path).await.expect(200);
             assert_eq!(page.headers["vary"], "Accept", "{path}");
@@ -124,7 +129,7 @@ async fn a_cursor_is_of_one_list_one_filter_and_one_customer() {
     run(async |h: &Harness| {
         let walk = Walk::begin(h).await;
         let mut cursors: BTreeMap<String, String> = BTreeMap::new();
-        for route in walk.table.iter().filter(|route| route.is_list()) {
+        for route in walk.table.iter().filter(|route| walked(route)) {
             let (client, path) = (walk.caller(route).unwrap(), walk.real(route).await.unwrap());
             let all = client.get(&format!("{path}?limit=100")).await.expect(200).json()["data"].as_array().unwrap().clone();
             let mut paged = Vec::new();

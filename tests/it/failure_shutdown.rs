@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use mandate::db::Role;
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{Harness, run};
+use crate::support::{Harness, PERMIT_KEY, run};
 
 /// A running `mandate serve` on a test's database.
 struct Program {
@@ -30,9 +31,13 @@ impl Program {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", h.database.name));
         std::fs::create_dir_all(&folder).unwrap();
         let key = folder.join("key.pem");
-        std::fs::remove_file(&key).ok();
         let mandate = env!("CARGO_BIN_EXE_mandate");
-        assert!(Command::new(mandate).args(["keys", "generate"]).arg(&key).stdout(Stdio::null()).status().unwrap().success());
+        // The key that signs in this world; another would not be ready.
+        std::fs::write(&key, PERMIT_KEY).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let secrets = folder.join("secrets-key");
+        std::fs::remove_file(&secrets).ok();
+        assert!(Command::new(mandate).args(["secrets-key", "generate"]).arg(&secrets).stdout(Stdio::null()).status().unwrap().success());
         let (main, health) = (free_address(), free_address());
         let mut command = Command::new(mandate);
         command.arg("serve").env("MANDATE_HOME", &folder).stdout(Stdio::null()).stderr(Stdio::null());
@@ -41,6 +46,7 @@ impl Program {
         }
         command
             .env("MANDATE__PERMITS__KEY_FILE", &key)
+            .env("MANDATE__SECRETS__KEY_FILE", &secrets)
             .env("MANDATE__LISTEN__ADDRESS", main.to_string())
             .env("MANDATE__LISTEN__HEALTH_ADDRESS", health.to_string())
             .env("MANDATE__DATABASE__CONNECTIONS", "2")

@@ -46,7 +46,9 @@ async fn many_pairs_of_a_foreign_and_an_absent_id_get_the_same_bytes() {
         let mut asked = Vec::new();
         for route in &table {
             let named = parameters(route).iter().any(|name| theirs.contains_key(name.as_str()));
-            if !named || [Access::Gate, Access::Public].contains(&route.access) {
+            // What staff is refused at a customer is counted and soon held back: `routes` asks those once.
+            let counted = route.path.starts_with("/api/admin/v1/customers/{customer_id}") && route.method != axum::http::Method::GET;
+            if !named || counted || [Access::Gate, Access::Public].contains(&route.access) {
                 continue;
             }
             let nowhere = path(route, |name| if name == "customer_id" { nordvik.clone() } else { absent(name) });

@@ -42,7 +42,7 @@ async fn a_thousand_logins_at_once_hash_four_at_a_time_turn_the_rest_away_and_le
         let (answers, slowest) = tokio::join!(futures_util::future::join_all(logins), gate);
         let (refused, hashed): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status == 503);
         assert!(hashed.iter().all(|answer| answer.status == 401));
-        assert!(refused.iter().all(|answer| answer.headers["retry-after"] == "2"));
+        assert!(refused.iter().all(|answer| answer.headers.contains_key("retry-after")));
         let peak = app.passwords.peak();
         println!(
             "1,000 logins in {:?}: {} hashed, {} turned away, {peak} hashes at once at most (as many times 64 MiB); slowest of 20 answers of the gate meanwhile: {slowest:?}",

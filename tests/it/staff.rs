@@ -92,8 +92,8 @@ async fn who_ends_everybody_else_cannot_add_alone() {
     run(async |h: &Harness| {
         let admin = h.person(ADMIN).await;
         let staff = admin.get(STAFF).await.expect(200).json();
-        assert_eq!(entries(h).await.first().map(String::as_str), Some("ops_person.added"));
-        assert_eq!(entries(h).await[1], "ops_person.added_alone", "the first person's first colleague");
+        let joined: Vec<String> = entries(h).await.into_iter().filter(|word| word.starts_with("ops_person.added")).collect();
+        assert_eq!(joined[..2], ["ops_person.added", "ops_person.added_alone"], "the first person's first colleague");
         for person in staff["data"].as_array().unwrap().iter().filter(|person| person["email"] != ADMIN) {
             admin.post(&format!("{STAFF}/{}/endings", person["id"].as_str().unwrap()), &json!({})).await.expect(201);
         }

@@ -43,13 +43,21 @@ impl Server {
         let key = folder.join("permit-key.pem");
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&key).unwrap();
         std::io::Write::write_all(&mut file, PERMIT_KEY).unwrap();
+        let secrets = folder.join("secrets-key");
+        std::fs::remove_file(&secrets).ok();
+        let made = Command::new(env!("CARGO_BIN_EXE_mandate")).args(["secrets-key", "generate"]).arg(&secrets).output().unwrap();
+        assert!(made.status.success());
         // Free at this moment, and nobody else here asks for them.
         let ports = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         let [main, health] = ports.map(|port| port.local_addr().unwrap().to_string());
         let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
         command.args(["serve", "--listen", &main, "--health-listen", &health]).env("MANDATE_HOME", &folder);
-        for (key, value) in [("MAIL__DIRECTORY", "mail"), ("DOCUMENTS__SPOOL_DIRECTORY", "spool"), ("PERMITS__KEY_FILE", "permit-key.pem")]
-        {
+        for (key, value) in [
+            ("MAIL__DIRECTORY", "mail"),
+            ("DOCUMENTS__SPOOL_DIRECTORY", "spool"),
+            ("PERMITS__KEY_FILE", "permit-key.pem"),
+            ("SECRETS__KEY_FILE", "secrets-key"),
+        ] {
             command.env(format!("MANDATE__{key}"), folder.join(value));
         }
         command.env("MANDATE__PERMITS__ISSUER", "https://mandate.test").env_remove("DATABASE_URL");

@@ -40,6 +40,7 @@ pub struct BegunSecondFactor {
     /// Its id.
     pub id: SecondFactorId,
     /// For the authenticator: `otpauth://totp/…` with the secret. It is not shown again.
+    #[schema(format = Password)]
     pub otpauth_uri: String,
     /// Until when it can be confirmed.
     pub expires_at: Instant,
@@ -49,6 +50,7 @@ pub struct BegunSecondFactor {
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ConfirmedSecondFactor {
     /// Ten codes that each stand for the factor once. Keep them; they are not shown again.
+    #[schema(format = Password)]
     pub recovery_codes: Vec<String>,
     /// The factor.
     #[serde(flatten)]
