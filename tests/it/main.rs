@@ -5,6 +5,9 @@
     clippy::disallowed_methods,
     clippy::let_underscore_must_use,
     clippy::print_stdout,
+    clippy::expect_used,
+    clippy::large_futures,
+    clippy::type_complexity,
     reason = "a test fails by panicking, reads its own settings, and cleans up as it can"
 )]
 

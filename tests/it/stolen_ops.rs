@@ -11,7 +11,6 @@ use mandate::evidence::entries;
 use mandate::http::{Access, Route, Surface};
 use serde_json::{Value, json};
 
-use crate::identity::new_customer;
 use crate::support::{ADMIN, Answer, Client, Harness, KARI, PRIVACY, SECURITY, export, instruction, run, with};
 
 /// What no ops account may bring about: entries of these types, in any customer's log.

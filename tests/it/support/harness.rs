@@ -205,11 +205,6 @@ impl Harness {
         codes.into_iter().map(|code| code.as_str().unwrap().to_owned()).collect()
     }
 
-    /// The token of the newest invitation that was mailed to an address.
-    pub fn mailed_token(&self, email: &str) -> String {
-        mandate::demo::invitation(&self.mail, email).unwrap()
-    }
-
     /// A person who accepts the invitation that was mailed, logged in and stepped up.
     pub async fn invited(&self, email: &str, customer: &str) -> Client {
         let token = mandate::demo::invitation(&self.mail, email).unwrap();
