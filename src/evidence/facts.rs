@@ -130,11 +130,9 @@ impl Used {
     /// This and a volume more; an unstated dimension counts as none.
     #[must_use]
     pub fn plus(self, volume: &Volume) -> Self {
-        Self {
-            rows: self.rows.saturating_add(volume.rows.unwrap_or(0)),
-            files: self.files.saturating_add(volume.files.unwrap_or(0)),
-            bytes: self.bytes.saturating_add(volume.bytes.unwrap_or(0)),
-        }
+        // As far as the table counts.
+        let add = |used: u64, more: Option<u64>| used.saturating_add(more.unwrap_or(0)).min(i64::MAX.unsigned_abs());
+        Self { rows: add(self.rows, volume.rows), files: add(self.files, volume.files), bytes: add(self.bytes, volume.bytes) }
     }
     /// This and less by a volume; an unstated dimension counts as none.
     #[must_use]

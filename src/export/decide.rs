@@ -117,6 +117,13 @@ pub fn decide_again(export: ExportId, first_at: Instant, request: &ExportRequest
     evaluate(request, facts, now, Some(export), reasons)
 }
 
+/// Decides whether the allowing answer of a dry run may be given again to the same key: only within
+/// 300 s, and only if a dry run now would still be permitted.
+#[must_use]
+pub fn decide_try_again(first_at: Instant, request: &ExportRequest, facts: View<'_>, now: Instant) -> Considered {
+    evaluate(request, facts, now, None, too_old(first_at, now))
+}
+
 /// A permit as it is presented for redemption.
 #[derive(Debug, Clone)]
 pub struct Presented<'a> {

@@ -211,7 +211,7 @@ impl Batch {
                 refused_again(decision, receipt)
             }
             (Event::ExportTried { decision }, _) if decision.outcome != Outcome::Allowed => refused_again(decision, receipt),
-            (Event::ExportTried { decision }, _) => Ok(Answer::WouldPermit { record: Box::new(decision), receipt, again: true }),
+            (Event::ExportTried { decision }, Ask::Export { request, .. }) => self.tried_again(asked, request, decision, stored).await,
             (Event::ExportPermitted { grant, .. }, Ask::Export { request, .. }) => {
                 self.permit_again(app, asked, request, &grant, false, stored).await
             }

@@ -4,10 +4,12 @@
 
 use super::chunk::{Chunk, decide_chunk, stops};
 use super::closing::{may_sweep, over, reconcile};
-use super::decide::{Considered, Decision, Presented, View, decide_again, decide_export, decide_redemption};
+use super::decide::{Considered, Decision, Presented, View, decide_again, decide_export, decide_redemption, decide_try_again};
+use super::verify::PERMIT_SECONDS;
 use crate::base::{ExportId, Instant, Result, Selector, Volume};
 use crate::evidence::{
-    Applied, Closed, DecisionRecord, Event, Facts, Outcome, Reconciliation, RegistryFacts, SINGLE_CHUNK, StoredEntry, apply, apply_registry,
+    Applied, Closed, DecisionRecord, Event, Facts, Outcome, RULES, Reconciliation, RegistryFacts, SINGLE_CHUNK, StoredEntry, apply,
+    apply_registry,
 };
 
 /// A decision that comes out otherwise when it is decided again.
@@ -40,7 +42,7 @@ pub fn replay(registry: &[StoredEntry], log: &[StoredEntry]) -> Result<(Facts, V
                 taken += 1;
             }
             let view = View { customer: &facts, registry: &present };
-            if let Some(what) = differs(&event, decision, subjects.as_deref(), view, log) {
+            if let Some(what) = differs(entry, &event, subjects.as_deref(), view, log) {
                 differences.push(Difference { epoch: entry.epoch, index: entry.index, what });
             }
         }
@@ -66,8 +68,12 @@ const fn decision_of(event: &Event) -> Option<&DecisionRecord> {
     }
 }
 
-fn differs(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>, view: View<'_>, log: &[StoredEntry]) -> Option<String> {
-    let first = record.again_of.and_then(|index| log.iter().find(|e| e.index == index));
+fn differs(entry: &StoredEntry, event: &Event, subjects: Option<&[Selector]>, view: View<'_>, log: &[StoredEntry]) -> Option<String> {
+    let record = decision_of(event)?;
+    if record.rules != RULES || record.now != entry.at {
+        return Some(format!("decided by rules {} at {}, and entered at {}", record.rules, record.now, entry.at));
+    }
+    let first = record.again_of.and_then(|index| log.iter().find(|e| e.epoch == entry.epoch && e.index == index));
     let considered = decide_once_more(event, record, subjects, view, first)?;
     let outcome = match &considered.decision {
         Decision::Allow(_) => Outcome::Allowed,
@@ -75,7 +81,12 @@ fn differs(event: &Event, record: &DecisionRecord, subjects: Option<&[Selector]>
     };
     let cited = match (&considered.decision, event) {
         (Decision::Allow(grant), Event::ExportPermitted { grant: record, .. } | Event::ExportPermittedSingle { grant: record, .. }) => {
-            grant.instruction() == record.instruction && grant.day() == record.day && grant.document_sha256() == record.document_sha256
+            grant.instruction() == record.instruction
+                && grant.agreement() == (record.agreement, record.agreement_version)
+                && grant.day() == record.day
+                && grant.document_sha256() == record.document_sha256
+                && record.issued_at == entry.at
+                && record.expires_at.millis() - record.issued_at.millis() <= PERMIT_SECONDS * 1000
         }
         (Decision::Refuse(refusal), Event::ChunkRefused { export, stops: recorded, .. }) => {
             view.customer.exports.get(export).is_some_and(|export| stops(export, refusal) == *recorded)
@@ -123,6 +134,7 @@ fn decide_once_more(
                     let chunk = Chunk { export: grant.export, by: &platform, number: SINGLE_CHUNK, volume: request.volume, first_at };
                     Some(decide_chunk(&chunk, &request, view, record.now))
                 }
+                (Some(Ok(Event::ExportTried { .. })), Some(at)) => Some(decide_try_again(at, &request, view, record.now)),
                 (Some(_), _) => None,
                 _ => Some(decide_export(&request, view, record.now)),
             }

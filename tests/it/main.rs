@@ -40,6 +40,7 @@ mod one_call_stops;
 mod operations;
 mod permit_keys;
 mod permit_vectors;
+mod replayed;
 mod routes;
 mod set_once;
 mod shadow_report;

@@ -4,9 +4,9 @@
 use super::{Answer, Asked, Batch, Mode};
 use crate::app::App;
 use crate::base::{Digest, Error, Result, random32};
-use crate::evidence::{Event, ExportRequest, GrantRecord, SINGLE_CHUNK, StoredEntry};
+use crate::evidence::{DecisionRecord, Event, ExportRequest, GrantRecord, SINGLE_CHUNK, StoredEntry};
 use crate::export::chunk::{Chunk, decide_chunk};
-use crate::export::decide::{Decision, Grant, decide_again, decide_export};
+use crate::export::decide::{Decision, Grant, decide_again, decide_export, decide_try_again};
 use crate::export::permit::claims;
 use crate::export::store::running::{NewChunk, redeem};
 use crate::export::store::{self, NewExport};
@@ -69,6 +69,29 @@ impl Batch {
             day: grant.day(),
             issued_at: now,
             expires_at: now.plus(chrono::Duration::seconds(PERMIT_SECONDS)),
+        }
+    }
+
+    /// The allowing answer of a dry run is asked for again with its key.
+    pub(super) async fn tried_again(
+        &mut self,
+        asked: &Asked,
+        request: &ExportRequest,
+        first: DecisionRecord,
+        stored: &StoredEntry,
+    ) -> Result<Answer> {
+        let considered = decide_try_again(stored.at, request, self.view(), self.tx.now());
+        let decision = self.record(asked, request, &considered, Some(stored.index));
+        match considered.decision {
+            Decision::Allow(_) => {
+                let receipt = stored.receipt(&self.customer.to_string());
+                Ok(Answer::WouldPermit { record: Box::new(first), receipt, again: true })
+            }
+            Decision::Refuse(refusal) => {
+                let event = Event::ExportTried { decision };
+                let receipt = self.append(asked, asked.caller.key, event, Some(&request.subjects), false).await?;
+                Ok(Answer::Refused { refusal, receipt, again: false })
+            }
         }
     }
 

@@ -28,7 +28,9 @@ pub async fn redeem(conn: &mut PgConnection, customer: CustomerId, export: &Expo
     sqlx::query!(
         "INSERT INTO instruction_usage AS u (customer_id, instruction_id, version, day, rows, files, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (customer_id, instruction_id, version, day)
-         DO UPDATE SET rows = u.rows + EXCLUDED.rows, files = u.files + EXCLUDED.files, bytes = u.bytes + EXCLUDED.bytes",
+         DO UPDATE SET rows  = LEAST(u.rows::numeric  + EXCLUDED.rows,  9223372036854775807)::bigint,
+                       files = LEAST(u.files::numeric + EXCLUDED.files, 9223372036854775807)::bigint,
+                       bytes = LEAST(u.bytes::numeric + EXCLUDED.bytes, 9223372036854775807)::bigint",
         customer as CustomerId,
         export.grant.instruction.id as InstructionId,
         i32::try_from(export.grant.instruction.version).map_err(Error::internal)?,
