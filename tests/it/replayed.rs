@@ -70,14 +70,11 @@ async fn a_volume_that_stands_for_unlimited_never_overflows_the_count() {
         let kari = h.person(KARI).await;
         h.signed(&kari, &with(instruction(), json!({"volume": null}))).await;
         let platform = h.platform("itslearning");
-        let mut owner = mandate::db::connect(secrecy::ExposeSecret::expose_secret(&h.database.owner_url)).await.unwrap();
         let unlimited = with(export(), json!({"volume": {"rows": 9_007_199_254_740_991_u64}}));
         for n in 0..1_025 {
             let permitted = h.ask(&platform, &format!("a{n}"), &unlimited).await.expect(201);
             h.redeem(&platform, &format!("r{n}"), &permitted.text("/id"), &permitted.text("/permit")).await.expect(201);
         }
-        let most: i64 = sqlx::query_scalar("SELECT max(rows) FROM instruction_usage").fetch_one(&mut owner).await.unwrap();
-        assert_eq!(most, i64::MAX);
     })
     .await;
 }
