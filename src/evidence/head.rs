@@ -4,7 +4,7 @@
 use crate::base::{Digest, merkle_node, sha256};
 
 /// Adds a leaf hash to the edge of a tree of `size` leaves.
-pub(super) fn push(edge: &mut Vec<Digest>, size: u64, leaf: Digest) {
+pub fn push(edge: &mut Vec<Digest>, size: u64, leaf: Digest) {
     let mut node = leaf;
     // One complete subtree of the same height is joined for every trailing 1 bit of the size.
     for _ in 0..size.trailing_ones() {
@@ -16,7 +16,8 @@ pub(super) fn push(edge: &mut Vec<Digest>, size: u64, leaf: Digest) {
 }
 
 /// The root of the tree with this edge; of the empty tree, the digest of nothing.
-pub(super) fn root(edge: &[Digest]) -> Digest {
+#[must_use]
+pub fn root(edge: &[Digest]) -> Digest {
     let mut nodes = edge.iter().rev();
     match nodes.next() {
         None => sha256(&[]),

@@ -3,22 +3,38 @@
 //! the transaction of the effect. Facts are rebuilt from entries by one pure `apply`.
 
 mod appending;
+mod checkpoint;
 mod decision;
+#[cfg(test)]
+mod differential;
 mod event;
 mod facts;
 mod head;
 mod log;
+mod note;
+#[cfg(test)]
+mod note_tests;
+mod proof;
 mod registry_facts;
 mod running;
 mod store;
+mod tile;
 
 pub use appending::{
     Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin,
 };
+pub use checkpoint::{Checkpoint, CheckpointFault, LogProof};
 pub use decision::*;
 pub use event::*;
 pub use facts::*;
+pub use head::{push as push_leaf, root as root_of_edge};
 pub use log::{LogView, log_by_id, logs};
+pub use note::{LogSigningKey, Note, NoteFault, NoteKey, NoteSignature};
+pub use proof::{
+    Node, consistency, consistency_nodes, inclusion, inclusion_nodes, of_leaves, root_from_inclusion, root_nodes, root_of,
+    verify_consistency, verify_inclusion,
+};
 pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
 pub use store::{StoredEntry, answered, entries, head_of, page_of_entries};
+pub use tile::{NotATilePath, TILE_WIDTH, Tile, TilePath, Tiles, bundle, tile_root};
