@@ -140,4 +140,5 @@ pub mod http;
 pub mod identity;
 pub mod instruction;
 pub mod operation;
+pub mod pack;
 pub mod registry;

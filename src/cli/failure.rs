@@ -28,6 +28,10 @@ impl Failure {
     pub(super) fn usage(line: impl Into<String>) -> Self {
         Self { code: 2, lines: vec![line.into()] }
     }
+    /// Ends with a code when all that is to be said was printed.
+    pub(super) const fn silent(code: u8) -> Self {
+        Self { code, lines: Vec::new() }
+    }
     /// Fails at a file.
     pub(super) fn file(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(format!("cannot {action} {}: {error}", path.display()))

@@ -19,6 +19,7 @@ mod serve;
 mod serving;
 mod settings;
 mod totp;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,8 @@ enum Command {
     /// The key that second factors are encrypted with
     #[command(subcommand)]
     SecretsKey(secrets_key::Command),
+    /// Verify a pack of evidence, without network and database; exit 0 verified, 1 tampered, 2 undecided
+    Verify(verify::Arguments),
     /// Print a code of a demo person's second factor
     Totp(totp::Arguments),
 }
@@ -137,6 +140,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Keys(command) => block_on(keys::run(context, command)),
         Command::SecretsKey(command) => secrets_key::run(command),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
+        Command::Verify(arguments) => verify::run(&arguments),
     }
 }
 

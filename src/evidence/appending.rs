@@ -114,13 +114,25 @@ pub struct Receipted<T> {
 /// The commitment to a record under its nonce.
 #[must_use]
 pub fn commit_record(nonce: &[u8; 32], record: &Value) -> Digest {
-    sha256(&[RECORD_TAG, nonce, &canonical(record)])
+    commit_record_bytes(nonce, &canonical(record))
+}
+
+/// The same for a record that is canonical JSON already.
+#[must_use]
+pub fn commit_record_bytes(nonce: &[u8; 32], record: &[u8]) -> Digest {
+    sha256(&[RECORD_TAG, nonce, record])
 }
 
 /// The commitment to subjects under their nonce.
 #[must_use]
 pub fn commit_subjects(nonce: &[u8; 32], subjects: &Value) -> Digest {
-    sha256(&[SUBJECTS_TAG, nonce, &canonical(subjects)])
+    commit_subjects_bytes(nonce, &canonical(subjects))
+}
+
+/// The same for subjects that are canonical JSON already.
+#[must_use]
+pub fn commit_subjects_bytes(nonce: &[u8; 32], subjects: &[u8]) -> Digest {
+    sha256(&[SUBJECTS_TAG, nonce, subjects])
 }
 
 /// Appends the entries, updates the heads, and commits the transaction.

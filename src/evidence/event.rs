@@ -30,6 +30,11 @@ macro_rules! events {
             pub const fn word(&self) -> &'static str {
                 match self { $(Self::$variant { .. } => $word,)* }
             }
+            /// The same word for as long as the program runs; `None`: no event has it.
+            #[must_use]
+            pub fn known_word(word: &str) -> Option<&'static str> {
+                match word { $($word => Some($word),)* _ => None }
+            }
         }
     };
 }
@@ -72,6 +77,12 @@ events! {
     PermitKeyRetired = "permit_key.retired" { kid: String, needed_until_at: Instant, }
     /// Processor and registry: the key counts for nothing; permits that it signed are refused from here on.
     PermitKeyWithdrawn = "permit_key.withdrawn" { kid: String, emergency: bool, }
+    /// Processor and registry: a public key of the logs was published (base64 of its 32 bytes).
+    LogKeyPublished = "log_key.published" { kid: String, public_key: String, }
+    /// Processor and registry: the hand-over. From here on this key signs checkpoints, and the one before it no more.
+    LogKeyActivated = "log_key.activated" { kid: String, before: Option<String>, }
+    /// Processor and registry: the key is lost or in other hands; only what was kept elsewhere before counts.
+    LogKeyWithdrawn = "log_key.withdrawn" { kid: String, }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.
@@ -226,6 +237,11 @@ events! {
     }
     /// An export that had never ended was closed by the service.
     ExportSwept = "export.swept" { export: ExportId, reconciled: Reconciliation, }
+
+    /// Subjects were erased from entries of this log, each named by its epoch and index.
+    SubjectsErased = "subjects.erased" { entries: Vec<(u32, u64)>, ground: Code, }
+    /// The bytes of a document were erased; its length and hash stay.
+    DocumentErased = "document.erased" { document: DocumentId, document_sha256: Digest, ground: Code, }
 }
 
 crate::words! {

@@ -21,7 +21,8 @@ mod store;
 mod tile;
 
 pub use appending::{
-    Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_subjects, finish, origin,
+    Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_record_bytes,
+    commit_subjects, commit_subjects_bytes, finish, origin,
 };
 pub use checkpoint::{Checkpoint, CheckpointFault, LogProof};
 pub use decision::*;

@@ -68,7 +68,9 @@ fn test<'a>(context: &Context<'a>, version: InstructionRef, instruction: &Instru
     let Context { request, facts: View { registry, .. }, .. } = *context;
     let covered = |asked| facts.subjects.iter().flatten().any(|s| s.covers(asked));
     // Nobody named is not everybody covered.
-    let covers_subjects = !request.subjects.is_empty() && request.subjects.iter().all(covered);
+    let tested = || !request.subjects.is_empty() && request.subjects.iter().all(covered);
+    let recorded = context.facts.recorded_for(request, facts);
+    let covers_subjects = recorded.map_or_else(tested, |verdict| verdict.covering.contains(&version));
     let mut codes = Vec::new();
     states(context, version, instruction, facts, &mut codes);
     let shares_purpose = facts.scope.purposes.contains(&request.purpose);

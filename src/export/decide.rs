@@ -9,7 +9,7 @@ use super::restriction::restrictions;
 use crate::base::{AgreementId, Code, Digest, ExportId, Instant, Selector};
 use crate::evidence::{
     AgreementFacts, Cause, Closed, ExportRequest, Facts, InstructionRef, PermitKeyState, Reason, ReasonCode, RegistryFacts, Residency,
-    SubjectVerdict, SuspendedBy,
+    SubjectVerdict, SuspendedBy, VersionFacts,
 };
 
 /// How long an answer may be repeated, and the longest life of a permit, in milliseconds.
@@ -28,6 +28,17 @@ pub struct View<'a> {
     pub customer: &'a Facts,
     /// Those that hold for all.
     pub registry: &'a RegistryFacts,
+    /// What the subject test said when the decision was made, for one that is decided again: it
+    /// stands in for subjects that were erased since, and for nothing else.
+    pub recorded: Option<&'a SubjectVerdict>,
+}
+
+impl<'a> View<'a> {
+    /// The recorded verdict, where the subjects of the request or of the version were erased. No
+    /// request is without subjects otherwise.
+    pub(super) fn recorded_for(self, request: &ExportRequest, version: &VersionFacts) -> Option<&'a SubjectVerdict> {
+        self.recorded.filter(|_| request.subjects.is_empty() || version.subjects.is_none())
+    }
 }
 
 /// What the gate may permit: exactly one instruction version, with its agreement and document.
@@ -203,7 +214,7 @@ pub(super) fn evaluate(
     if request.engagement.is_some() {
         reasons.push(at(ReasonCode::SubProcessorNotAuthorised, "/engagement"));
     }
-    let (except, mut verdict) = restrictions(request, facts.customer, now, &mut reasons);
+    let (except, mut verdict) = restrictions(request, facts, now, &mut reasons);
 
     let day = own.map_or_else(|| governing.map_or(now.utc().date_naive(), |(_, a)| now.date_in(a.terms.zone)), |e| e.grant.day);
     let context = candidate::Context { request, facts, now, day, own, agreement: governing.map(|(_, a)| a) };

@@ -161,7 +161,7 @@ impl Batch {
     }
 
     fn view(&self) -> View<'_> {
-        View { customer: &self.facts, registry: &self.registry }
+        View { customer: &self.facts, registry: &self.registry, recorded: None }
     }
 
     fn record(&self, asked: &Asked, request: &ExportRequest, considered: &Considered, again_of: Option<u64>) -> DecisionRecord {

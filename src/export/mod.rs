@@ -27,6 +27,6 @@ pub use decide::*;
 pub use gate::{run_sweep, sweep};
 pub use keys::*;
 pub use permit::{PERMIT_TYPE, PermitClaims, selectors_hash};
-pub use replay::{Difference, replay};
+pub use replay::{Difference, FirstAnswer, Replayed, decision_of, differs, replay};
 pub use store::{Selection, facts};
 pub use verify::{PERMIT_SECONDS, PermitFault, PermitKeySet, SignedPermit, verify_permit};

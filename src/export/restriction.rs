@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::decide::MAX_EXCEPT;
+use super::decide::{MAX_EXCEPT, View};
 use crate::base::{Instant, InstructionKind, Overlap, Selector};
 use crate::evidence::{Cause, ExportRequest, Facts, InstructionRef, Reason, ReasonCode, SubjectVerdict, VersionFacts};
 
@@ -12,14 +12,20 @@ use crate::evidence::{Cause, ExportRequest, Facts, InstructionRef, Reason, Reaso
 /// may be restricted itself is refused.
 pub(super) fn restrictions(
     request: &ExportRequest,
-    facts: &Facts,
+    facts: View<'_>,
     now: Instant,
     reasons: &mut Vec<Reason>,
 ) -> (Vec<Selector>, SubjectVerdict) {
     let mut except = BTreeSet::new();
     let mut verdict = SubjectVerdict::default();
     let mut partial = BTreeSet::new();
-    for (version, restriction) in restrictions_in_force(request, facts, now) {
+    let mut erased = None;
+    for (version, restriction) in restrictions_in_force(request, facts.customer, now) {
+        if let Some(recorded) = facts.recorded_for(request, restriction) {
+            verdict.forbidding.extend(recorded.forbidding.get(&version));
+            erased = Some(recorded.except_count);
+            continue;
+        }
         for restricted in restriction.subjects.iter().flatten() {
             for asked in &request.subjects {
                 match restricted.restricts(asked) {
@@ -41,7 +47,7 @@ pub(super) fn restrictions(
     if except.len() > MAX_EXCEPT {
         verdict.forbidding.extend(partial);
     }
-    verdict.except_count = except.len() as u64;
+    verdict.except_count = erased.unwrap_or(except.len() as u64);
     for version in &verdict.forbidding {
         let cause = Cause::Instruction { id: version.id, version: version.version };
         reasons.push(Reason { code: ReasonCode::RestrictionInForce, cause });

@@ -23,6 +23,7 @@ pub const FEATURES: &[&str] = &[
     "identity",
     "instruction",
     "operation",
+    "pack",
     "registry",
     "subprocessor",
 ];
@@ -65,6 +66,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "export",
         &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
     ),
+    // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
+    // who had authority and what the gate had to answer.
+    ("pack", &["document", "evidence", "export", "identity", "operation"]),
     // An order is an instruction, in the agreement's term, down the chain of vendors.
     ("deletion", &["agreement", "customer", "delivery", "evidence", "identity", "instruction", "registry", "subprocessor"]),
     // A notice goes to each affected customer within its agreement's hours.

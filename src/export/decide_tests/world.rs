@@ -129,7 +129,7 @@ impl World {
     }
 
     pub fn view(&self) -> View<'_> {
-        View { customer: &self.facts, registry: &self.registry }
+        View { customer: &self.facts, registry: &self.registry, recorded: None }
     }
     pub fn agreement(&mut self) -> &mut AgreementFacts {
         self.facts.agreements.get_mut(&id(AGR)).unwrap()

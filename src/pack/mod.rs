@@ -1,0 +1,11 @@
+//! Packs: a customer's evidence as one file that is verified without the service, its network or
+//! its database. The verifier decides every decision again, so this feature stands above the gate;
+//! nothing of the service knows it back.
+
+mod format;
+mod verify;
+mod write;
+
+pub use format::*;
+pub use verify::{Check, Finding, Options, Place, Report, Summary, Verdict, verify};
+pub use write::{PackEntry, PackWriter};
