@@ -139,5 +139,6 @@ pub mod export;
 pub mod http;
 pub mod identity;
 pub mod instruction;
+pub mod log;
 pub mod operation;
 pub mod registry;

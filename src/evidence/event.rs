@@ -72,6 +72,12 @@ events! {
     PermitKeyRetired = "permit_key.retired" { kid: String, needed_until_at: Instant, }
     /// Processor and registry: the key counts for nothing; permits that it signed are refused from here on.
     PermitKeyWithdrawn = "permit_key.withdrawn" { kid: String, emergency: bool, }
+    /// Processor and registry: a public key of the logs was published (base64 of its 32 bytes).
+    LogKeyPublished = "log_key.published" { kid: String, public_key: String, }
+    /// Processor and registry: the hand-over. From here on this key signs checkpoints, and the one before it no more.
+    LogKeyActivated = "log_key.activated" { kid: String, before: Option<String>, }
+    /// Processor and registry: the key is lost or in other hands; only what was kept elsewhere before counts.
+    LogKeyWithdrawn = "log_key.withdrawn" { kid: String, }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.
