@@ -14,12 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::alarm::Activity;
 use crate::base::{ApiKeyId, Code, Entropy, Error, Result};
-use crate::config::{Alarms, Config};
+use crate::config::{Alarms, Config, KeyFiles};
 use crate::customer::Attempts;
 use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
-use crate::evidence::commit;
-use crate::export::{KeyFiles, PermitSigner};
+use crate::evidence::{LogNotary, commit};
+use crate::export::PermitSigner;
 use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Limits, Rates, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams, SecretsKey};
 use crate::operation::Works;
@@ -37,6 +37,8 @@ pub struct App {
     pub metrics: Option<PrometheusHandle>,
     /// What signs permits.
     pub permits: Arc<PermitSigner>,
+    /// What signs checkpoints, and keeps them outside the database.
+    pub notary: Arc<LogNotary>,
     /// What hashes and verifies passwords, within bounds.
     pub passwords: Arc<PasswordHasher>,
     /// What encrypts second factors at rest.
@@ -67,6 +69,8 @@ pub struct AppParts {
     pub db: Db,
     /// What signs permits.
     pub permits: PermitSigner,
+    /// What signs checkpoints, and keeps them outside the database.
+    pub notary: LogNotary,
     /// What hashes and verifies passwords.
     pub passwords: PasswordHasher,
     /// What encrypts second factors at rest.
@@ -91,13 +95,15 @@ impl App {
     /// A program of these parts.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms } = parts;
+        let AppParts { db, permits, notary, passwords, secrets, mail, spool, metrics, alarms } = parts;
+        let notary = Arc::new(notary);
         Self {
-            db,
+            db: db.with_notary(notary.clone()),
             tracker: TaskTracker::new(),
             deadline: DEADLINE,
             metrics,
             permits: Arc::new(permits),
+            notary,
             passwords: Arc::new(passwords),
             secrets: Arc::new(secrets),
             mail: Some(mail),
@@ -118,13 +124,14 @@ impl App {
     /// When something that the settings name cannot be used.
     pub fn of(config: &Config, db: Db, metrics: Option<PrometheusHandle>) -> Result<Self> {
         let permits = PermitSigner::of_files(key_files(config), &config.permits.issuer)?;
+        let notary = LogNotary::of_files(config.evidence.key_files(), &config.evidence.checkpoint_directory)?;
         let cost = config.passwords;
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
         let secrets = SecretsKey::from_text(&std::fs::read_to_string(&config.secrets.key_file).map_err(Error::internal)?)?;
         let mail = FileTransport::new(&config.mail.directory);
         let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
-        let app = Self::new(AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms });
+        let app = Self::new(AppParts { db, permits, notary, passwords, secrets, mail, spool, metrics, alarms });
         let limits = config.limits;
         let places = Places::new(limits.gate_requests, limits.requests, limits.uploads);
         Ok(Self { places, rates: Arc::new(Limits::new(config.rates.rates())), ..app })
@@ -165,7 +172,7 @@ pub fn key_files(config: &Config) -> KeyFiles {
 const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 
 /// Makes a database ready to serve: the registry's first entries, and the first key that signs
-/// permits. Run at every start; it does only what is not done.
+/// permits, the first key of the logs, and every checkpoint that is not yet kept. Run at every start; it does only what is not done.
 ///
 /// # Errors
 /// When the database does not take them.
@@ -181,7 +188,9 @@ pub async fn prepare(app: &App) -> Result<()> {
     } else {
         drop(tx);
     }
-    crate::export::begin_with_first_key(app).await
+    crate::export::begin_with_first_key(app).await?;
+    crate::log::begin_with_first_log_key(app).await?;
+    app.notary.keep_all(&app.db).await
 }
 
 /// Delivers everything that is due now.
@@ -204,6 +213,8 @@ pub fn spawn_background(app: &App, stop: &CancellationToken) {
     app.tracker.spawn(crate::export::run_sweep(app.clone(), stop.clone()));
     app.tracker.spawn(crate::alarm::run(app.clone(), stop.clone()));
     app.tracker.spawn(crate::operation::run(app.clone(), stop.clone()));
+    app.tracker.spawn(crate::evidence::run_notary(app.notary.clone(), app.db.clone(), stop.clone()));
+    app.tracker.spawn(crate::log::run_daily(app.clone(), stop.clone()));
     app.tracker.spawn(sweep(app.clone(), stop.clone()));
     let (db, stop) = (app.db.clone(), stop.clone());
     app.tracker.spawn(async move { db.watch(&stop).await });
@@ -242,6 +253,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::export::routes());
     table.extend(crate::alarm::routes());
     table.extend(crate::operation::routes());
+    table.extend(crate::log::routes());
     table
 }
 
@@ -270,10 +282,21 @@ impl Host for App {
         }
         self.db.answers().await.map_err(|_| "database")?;
         match crate::export::missing_permit_key(self).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err("permit key"),
+            Err(_) => return Err("database"),
+        }
+        match crate::log::missing_log_key(self).await {
             Ok(None) => Ok(()),
-            Ok(Some(_)) => Err("permit key"),
+            Ok(Some(_)) => Err("key of the logs"),
             Err(_) => Err("database"),
         }
+    }
+    async fn keep_again(&self, receipts: &serde_json::Value) -> Result<()> {
+        self.notary.keep_again(&self.db, receipts).await.map_err(|error| {
+            tracing::warn!(cause = %error, "a checkpoint was not kept outside the database");
+            Error::CheckpointNotKept
+        })
     }
     fn admit(&self, surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
         let places = if surface == Surface::Gate { &self.places.gate } else { &self.places.others };

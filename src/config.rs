@@ -2,6 +2,7 @@
 //! win. Every key stands in `config/default.toml`, which is the manual; any other key is an error
 //! that names it and its place. Secrets are never shown, and may lie in files of their own.
 
+mod key_files;
 mod layers;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use figment::value::Value;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+pub use key_files::KeyFiles;
 pub use layers::Environment;
 
 use layers::{Layer, read_secret, shown, told, variable};
@@ -49,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// Permits.
     pub permits: Permits,
+    /// Keys and checkpoints of the logs.
+    pub evidence: Evidence,
     /// What encrypts secrets at rest.
     pub secrets: Secrets,
     /// Outgoing mail.
@@ -111,6 +115,25 @@ pub struct Permits {
     pub key_file: PathBuf,
     /// A folder of private keys' files; empty when not set.
     pub key_directory: PathBuf,
+}
+
+/// Section `evidence`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Evidence {
+    /// A private key that signs checkpoints; empty when not set.
+    pub key_file: PathBuf,
+    /// A folder of such keys; empty when not set.
+    pub key_directory: PathBuf,
+    /// The folder that checkpoints are kept in; empty when not set.
+    pub checkpoint_directory: PathBuf,
+}
+
+impl Evidence {
+    /// Where the private keys of the logs lie.
+    #[must_use]
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles { file: self.key_file.clone(), directory: self.key_directory.clone() }
+    }
 }
 
 /// Section `secrets`.
@@ -291,7 +314,10 @@ impl Config {
     /// Gives every folder that is not set its place in the folder for data.
     #[must_use]
     pub fn with_home(mut self, home: &Path) -> Self {
-        for (folder, name) in [(&mut self.mail.directory, "mail"), (&mut self.documents.spool_directory, "spool")] {
+        let checkpoints = &mut self.evidence.checkpoint_directory;
+        for (folder, name) in
+            [(&mut self.mail.directory, "mail"), (&mut self.documents.spool_directory, "spool"), (checkpoints, "checkpoints")]
+        {
             if folder.as_os_str().is_empty() {
                 *folder = home.join(name);
             }

@@ -139,6 +139,7 @@ pub mod export;
 pub mod http;
 pub mod identity;
 pub mod instruction;
+pub mod log;
 pub mod operation;
 pub mod pack;
 pub mod registry;

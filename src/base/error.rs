@@ -96,6 +96,9 @@ pub enum Error {
     /// 503: the request may have taken effect and may not have; the answer to it was lost.
     #[error("outcome unknown")]
     OutcomeUnknown,
+    /// 503: the request took effect, and its checkpoint could not be kept outside the database.
+    #[error("checkpoint not kept")]
+    CheckpointNotKept,
     /// 500: a fault of ours. The source goes to the log only.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::Failure;
 use super::print::{say, warn};
 use super::serving::{Ending, Listeners};
-use super::{Context, keys, logging, secrets_key, serve, serving};
+use super::{Context, keys, log_keys, logging, secrets_key, serve, serving};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::server::{Options, data_home};
@@ -20,6 +20,9 @@ pub(super) const DATABASE: &str = "mandate_demo";
 
 /// The file of the demo's permit key, in the folder for data.
 pub(super) const PERMIT_KEY: &str = "permit-key.pem";
+
+/// The file of the demo's key of the logs, in the folder for data.
+pub(super) const LOG_KEY: &str = "log-key.pem";
 
 /// The file of the demo's secrets key, in the folder for data.
 pub(super) const SECRETS_KEY: &str = "secrets-key";
@@ -84,8 +87,15 @@ async fn serve_on(
 
 /// The program on its private database, with the world in it, and what to print.
 async fn prepare(server: &PrivateServer, config: &mut Config, home: &Path, base_url: String) -> Result<(App, String), Failure> {
-    let Opened { urls, owner_url, .. } = whole(server).await?;
+    let Opened { urls, owner_url, created, .. } = whole(server).await?;
+    if created && config.evidence.checkpoint_directory.starts_with(home) {
+        // Checkpoints of a world that is no more would contradict the new one.
+        std::fs::remove_dir_all(&config.evidence.checkpoint_directory).ok();
+    }
     serve::make_folders(config)?;
+    if log_keys::are_unset(config) {
+        config.evidence.key_file = log_keys::ensure(&home.join(LOG_KEY))?;
+    }
     if keys::are_unset(config) {
         config.permits.key_file = keys::ensure(&home.join(PERMIT_KEY))?;
     }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::failure::{Failure, words};
 use super::print::say;
 use super::serve::{migration, open};
-use super::{Context, demo, keys, secrets_key};
+use super::{Context, demo, keys, log_keys, secrets_key};
 use crate::base::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::server::{Cluster, Status, data_home};
@@ -58,6 +58,10 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if !installation && keys::are_unset(&config) && demo_key.exists() {
         config.permits.key_file = demo_key;
     }
+    let demo_key = home.join(demo::LOG_KEY);
+    if !installation && log_keys::are_unset(&config) && demo_key.exists() {
+        config.evidence.key_file = demo_key;
+    }
     let urls = if installation { installed(&config, &mut findings) } else { private(context, &home, &mut findings).await };
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
@@ -65,13 +69,18 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if installation || !keys::are_unset(&config) {
         findings.judge("permit keys", keys::faults(&config));
     }
+    if installation || !log_keys::are_unset(&config) {
+        findings.judge("keys of the logs", log_keys::faults(&config));
+    }
     let demo_key = home.join(demo::SECRETS_KEY);
     let unset = config.secrets.key_file.as_os_str().is_empty();
     if installation || !unset || demo_key.exists() {
         let file = if !installation && unset { &demo_key } else { &config.secrets.key_file };
         findings.judge("secrets key", secrets_key::fault(file).into_iter().collect());
     }
-    for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory)] {
+    let checkpoints = ("checkpoint directory", &config.evidence.checkpoint_directory);
+    for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory), checkpoints]
+    {
         findings.judge(thing, unwritable(folder).into_iter().collect());
     }
     match findings.bad {
@@ -160,6 +169,10 @@ async fn schema(config: &Config, db: &Db, installation: bool, findings: &mut Fin
     match keys::missing(config, db).await {
         Ok(missing) => findings.judge("permit keys of the database", missing),
         Err(error) => findings.bad(format!("permit keys of the database: {}", words(&error))),
+    }
+    match log_keys::missing(config, db).await {
+        Ok(missing) => findings.judge("keys of the logs in the database", missing),
+        Err(error) => findings.bad(format!("keys of the logs in the database: {}", words(&error))),
     }
     match db.installation().await {
         Ok(facts) => clocks(facts, installation, findings),

@@ -2,14 +2,12 @@
 //! login of the ops role may do it, as with the first ops person; each act but `generate` and `list`
 //! is an entry. A private key is a file that nobody but the service's account can read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
-use super::failure::{Failure, words};
+use super::failure::Failure;
+use super::key_file::KeyFile;
 use super::print::say;
 use super::{Context, demo, serve};
 use crate::app::key_files;
@@ -116,7 +114,7 @@ async fn list(config: &Config, db: &Db) -> Result<(), Failure> {
 }
 
 /// The database of the settings, or the private one.
-fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
+pub(super) fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
     if config.names_a_database() {
         return serve::open(config, &config.role_urls()?);
     }
@@ -130,22 +128,12 @@ fn signer(config: &Config) -> Option<PermitSigner> {
 
 /// True if the settings name no private key.
 pub(super) fn are_unset(config: &Config) -> bool {
-    config.permits.key_file.as_os_str().is_empty() && config.permits.key_directory.as_os_str().is_empty()
+    key_files(config).are_unset()
 }
 
 /// What is wrong with the files that the settings name, a line each.
 pub(super) fn faults(config: &Config) -> Vec<String> {
-    if are_unset(config) {
-        return vec!["neither permits.key_file nor permits.key_directory is set: make a key with `mandate keys generate FILE`".to_owned()];
-    }
-    match key_files(config).paths() {
-        Ok(paths) if paths.is_empty() => {
-            let directory = config.permits.key_directory.display();
-            vec![format!("{directory} holds no .pem file: make a key with `mandate keys generate {directory}/1.pem`")]
-        }
-        Ok(paths) => paths.iter().filter_map(|path| fault(path)).collect(),
-        Err(error) => vec![format!("permits.key_directory {} cannot be read: {error}", config.permits.key_directory.display())],
-    }
+    PERMIT.faults(&key_files(config))
 }
 
 /// The keys that sign, or are to sign next, and whose files are not here.
@@ -157,35 +145,17 @@ pub(super) async fn missing(config: &Config, db: &Db) -> crate::base::Result<Vec
     Ok(wanted.filter(|key| !here(&key.kid)).map(|key| format!("the file of {}, which is {}, is not here", key.kid, key.state())).collect())
 }
 
-fn make(file: &Path) -> Result<(), Failure> {
-    write(file).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(format!("{} exists and was left as it is: name another file", file.display())),
-        _ => Failure::file("write", file, &error),
-    })?;
-    say(format!("wrote a new key to {}; name it in permits.key_file, or put it into permits.key_directory", file.display()));
-    Ok(())
-}
-
 /// The file's path, with a new key in it if it was not there.
 pub(super) fn ensure(file: &Path) -> Result<PathBuf, Failure> {
-    match write(file) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Failure::file("write", file, &error)),
-        _ => Ok(file.to_path_buf()),
-    }
+    PERMIT.ensure(file)
 }
 
-/// Writes beside the final name and links it there, so that a key that has the name is whole and
-/// an existing one is never replaced.
-fn write(file: &Path) -> std::io::Result<()> {
-    if file.exists() {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    let text = generate()?;
-    let partial = file.with_extension(format!("partial-{}", std::process::id()));
-    let mut open: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&partial)?;
-    let written = open.write_all(text.as_bytes()).and_then(|()| open.sync_all()).and_then(|()| std::fs::hard_link(&partial, file));
-    std::fs::remove_file(&partial)?;
-    written
+fn make(file: &Path) -> Result<(), Failure> {
+    PERMIT.make(file)
+}
+
+fn fault(file: &Path) -> Option<String> {
+    PERMIT.fault(file)
 }
 
 fn generate() -> std::io::Result<String> {
@@ -195,30 +165,20 @@ fn generate() -> std::io::Result<String> {
     Ok(pem::encode_config(&pem::Pem::new("PRIVATE KEY", der.as_ref()), pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)))
 }
 
-/// What is wrong with the file, if anything.
-fn fault(file: &Path) -> Option<String> {
-    let shown = file.display();
-    let meta = match std::fs::metadata(file) {
-        Ok(meta) => meta,
-        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
-    };
-    let mode = meta.permissions().mode() & 0o777;
-    if mode & 0o177 != 0 {
-        return Some(format!("the permit key {shown} has mode {mode:04o}: make it 0400, others may not read it"));
-    }
-    let text = match std::fs::read(file) {
-        Ok(text) => text,
-        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
-    };
-    let told = |error| {
-        let cause = words(&error);
-        format!("the permit key {shown} is not a P-256 key in PKCS#8 PEM ({cause}): make one with `mandate keys generate FILE`")
-    };
-    SigningKey::from_pem(&text).err().map(told)
-}
+/// What a file of a permit key is.
+const PERMIT: KeyFile = KeyFile {
+    name: "permit key",
+    kind: "P-256",
+    section: "permits",
+    command: "mandate keys",
+    generate,
+    read: |bytes| SigningKey::from_pem(bytes).map(drop),
+};
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,9 @@ mod demo;
 mod doctor;
 mod failure;
 mod healthcheck;
+mod key_file;
 mod keys;
+mod log_keys;
 mod logging;
 mod migrate;
 mod openapi;
@@ -83,6 +85,9 @@ enum Command {
     /// The keys that sign permits
     #[command(subcommand)]
     Keys(keys::Command),
+    /// The keys that sign checkpoints of the logs
+    #[command(subcommand)]
+    LogKeys(log_keys::Command),
     /// The key that second factors are encrypted with
     #[command(subcommand)]
     SecretsKey(secrets_key::Command),
@@ -138,6 +143,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Ops(command) => block_on(bootstrap::run(context, command)),
         Command::Clock(command) => block_on(clock::run(context, command)),
         Command::Keys(command) => block_on(keys::run(context, command)),
+        Command::LogKeys(command) => block_on(log_keys::run(context, command)),
         Command::SecretsKey(command) => secrets_key::run(command),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
         Command::Verify(arguments) => verify::run(&arguments),

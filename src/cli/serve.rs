@@ -8,11 +8,12 @@ use secrecy::ExposeSecret;
 
 use super::failure::{Failure, words};
 use super::serving::{Ending, Listeners};
-use super::{Context, keys, logging, secrets_key, serving};
+use super::{Context, keys, log_keys, logging, secrets_key, serving};
 use crate::app::App;
 use crate::base::{SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::db::{self, Db, Role, RoleUrls};
+use crate::evidence::LogNotary;
 
 /// Runs the command.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
@@ -31,15 +32,21 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     serving::run(app, listeners, Ending::listen()?, || ()).await
 }
 
-/// The database of the settings, not yet connected.
+/// The database of the settings, not yet connected. Where the settings name keys of the logs, what is
+/// recorded is signed, and its checkpoints are kept, by a command too.
 pub(super) fn open(config: &Config, urls: &RoleUrls) -> Result<Db, Failure> {
-    Ok(Db::new(urls, config.database.connections, Arc::new(SystemClock::default()), Arc::new(SystemEntropy))?)
+    let db = Db::new(urls, config.database.connections, Arc::new(SystemClock::default()), Arc::new(SystemEntropy))?;
+    match LogNotary::of_files(config.evidence.key_files(), &config.evidence.checkpoint_directory) {
+        Ok(notary) if config.evidence.checkpoint_directory.is_dir() => Ok(db.with_notary(Arc::new(notary))),
+        // The service keeps them within 10 s, or when it starts.
+        _ => Ok(db),
+    }
 }
 
 /// Makes the folders that the service writes to, for its own account only.
 pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    for folder in [&config.mail.directory, &config.documents.spool_directory] {
+    for folder in [&config.mail.directory, &config.documents.spool_directory, &config.evidence.checkpoint_directory] {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| Failure::file("create", folder, &error))?;
     }
@@ -49,6 +56,7 @@ pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
 /// Every reason not to serve.
 async fn refusals(config: &Config, urls: &RoleUrls, db: &Db) -> Vec<String> {
     let mut reasons: Vec<String> = keys::faults(config);
+    reasons.extend(log_keys::faults(config));
     reasons.extend(secrets_key::fault(&config.secrets.key_file));
     let unreached = unreached(urls).await;
     if !unreached.is_empty() {

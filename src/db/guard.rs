@@ -24,6 +24,7 @@ const GLOBAL: &[&str] = &[
     "invitation",
     "job",
     "log",
+    "log_key",
     "login_slowdown",
     "ops_person",
     "permit_key",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use super::Notary;
 use super::watch::RolePool;
 use crate::base::{Clock, Entropy, Error, Result};
 
@@ -56,6 +57,7 @@ pub struct Db {
     pub(super) pools: Arc<[RolePool; 5]>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    notary: Option<Arc<dyn Notary>>,
 }
 
 /// How long a caller waits for a connection, and a connection that comes back for its ROLLBACK: so
@@ -86,13 +88,23 @@ impl Db {
             pools.push(RolePool::new(role, connect_options(url)?, options.clone()));
         }
         let pools: [RolePool; 5] = pools.try_into().map_err(|_| Error::internal("five pools"))?;
-        Ok(Self { pools: Arc::new(pools), clock, entropy })
+        Ok(Self { pools: Arc::new(pools), clock, entropy, notary: None })
     }
 
     /// The same pools with another clock: for the loader of the demo world, at the world's own dates.
     #[must_use]
     pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self.clone() }
+    }
+    /// The same pools with a notary: what it does is done after every COMMIT with entries.
+    #[must_use]
+    pub fn with_notary(&self, notary: Arc<dyn Notary>) -> Self {
+        Self { notary: Some(notary), ..self.clone() }
+    }
+    /// The notary, if there is one.
+    #[must_use]
+    pub fn notary(&self) -> Option<&Arc<dyn Notary>> {
+        self.notary.as_ref()
     }
     pub(super) fn pool(&self, role: Role) -> PgPool {
         self.pools[role as usize].current().0

@@ -4,6 +4,8 @@
 
 mod commit;
 
+pub use commit::Committed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

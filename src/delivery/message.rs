@@ -4,8 +4,8 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::base::{Email, Instant, MessageId, Result, TypedId};
-use crate::db::{LogId, WriteTx, ensure_one};
+use crate::base::{Email, Entropy, Instant, MessageId, Result, TypedId, fresh_id};
+use crate::db::{Housekeeping, LogId, WriteTx, ensure_one};
 
 /// The kind of a job that sends a message.
 pub(super) const DELIVER: &str = "deliver";
@@ -53,6 +53,17 @@ pub async fn enqueue(tx: &mut WriteTx, message: NewMessage) -> Result<MessageId>
     if message.customer != home {
         tx.act_for(home).await?;
     }
+    Ok(id)
+}
+
+/// Puts a message into the outbox that tells of no act, such as a daily checkpoint.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_without_act(tx: &mut Housekeeping, entropy: &dyn Entropy, message: NewMessage) -> Result<MessageId> {
+    let now = tx.now();
+    let id = fresh_id(now, entropy);
+    insert(tx.conn(), id, &message, now).await?;
     Ok(id)
 }
 

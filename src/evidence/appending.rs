@@ -5,10 +5,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::checkpoint::LogProof;
 use super::event::{ENTRY_VERSION, Event};
 use super::head;
 use crate::base::{Code, Digest, EntryId, Error, Instant, Result, Selector, canonical, fresh_id, merkle_leaf, random32, sha256, to_value};
-use crate::db::{LogId, WriteTx};
+use crate::db::{Committed, LogId, WriteTx};
 
 /// Tag of the commitment to a record.
 const RECORD_TAG: &[u8] = b"mandate record v1\n";
@@ -99,6 +100,10 @@ pub struct Receipt {
     pub size: u64,
     /// Root of the tree of that size.
     pub root: Digest,
+    /// The same as a proof that is checked without the service (C2SP `tlog-proof`): the inclusion
+    /// path, and the checkpoint of that size as a signed note. Not given at the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// A view with the receipt of the entry that made it.
@@ -141,12 +146,21 @@ pub fn commit_subjects_bytes(nonce: &[u8; 32], subjects: &[u8]) -> Digest {
 /// [`Error::Unavailable`] when the database did not take them; the effect is then not stored either.
 /// [`Error::OutcomeUnknown`] when it cannot be said whether it did.
 pub async fn commit(mut tx: WriteTx, entries: Vec<NewEntry>) -> Result<Vec<Receipt>> {
-    let mut receipts = Vec::with_capacity(entries.len());
+    let mut appended = Vec::with_capacity(entries.len());
     for entry in entries {
-        receipts.push(append(&mut tx, &entry).await?);
+        appended.push(append_with_path(&mut tx, &entry).await?);
     }
-    finish(tx).await?;
-    Ok(receipts)
+    let committed = finished(tx).await?;
+    appended.into_iter().map(|(receipt, path)| signed(receipt, path, &committed)).collect()
+}
+
+/// The receipt with its proof, where somebody signs.
+fn signed(mut receipt: Receipt, path: Vec<Digest>, committed: &Committed) -> Result<Receipt> {
+    if let Some(note) = committed.sign(&receipt.origin, receipt.size, receipt.root) {
+        let checkpoint = note.parse().map_err(Error::internal)?;
+        receipt.proof = Some(LogProof { index: receipt.index, path, checkpoint }.to_string());
+    }
+    Ok(receipt)
 }
 
 /// Appends one entry and commits: the usual end of a handler.
@@ -162,6 +176,10 @@ pub async fn commit_one(tx: WriteTx, entry: NewEntry) -> Result<Receipt> {
 /// # Errors
 /// [`Error::Internal`] when there is none; [`Error::Unavailable`] when the database did not take them.
 pub async fn finish(tx: WriteTx) -> Result<()> {
+    finished(tx).await.map(drop)
+}
+
+async fn finished(tx: WriteTx) -> Result<Committed> {
     if !tx.has_entries() {
         return Err(Error::internal("an effect without its entry"));
     }
@@ -173,6 +191,11 @@ pub async fn finish(tx: WriteTx) -> Result<()> {
 /// # Errors
 /// When the log is not locked or the database does not take it.
 pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
+    append_with_path(tx, entry).await.map(|(receipt, _)| receipt)
+}
+
+/// Appends one entry; also gives its inclusion path: that of a last leaf is the edge before it.
+async fn append_with_path(tx: &mut WriteTx, entry: &NewEntry) -> Result<(Receipt, Vec<Digest>)> {
     let now = tx.now();
     let row = Row::make(tx, entry, now);
     if entry.log != tx.home() {
@@ -181,19 +204,27 @@ pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
     tx.note_entry(entry.log, row.id);
     let head = tx.head(entry.log)?;
     let (epoch, index) = (head.epoch, head.size);
+    let path = head.edge.iter().rev().copied().collect();
     head::push(&mut head.edge, head.size, row.leaf_hash);
     head.size += 1;
     head.last_at = now;
     head.changed = true;
-    let receipt =
-        Receipt { origin: origin(&head.name, epoch), index, leaf_hash: row.leaf_hash, size: head.size, root: head::root(&head.edge) };
+    let receipt = Receipt {
+        origin: origin(&head.name, epoch),
+        index,
+        leaf_hash: row.leaf_hash,
+        size: head.size,
+        root: head::root(&head.edge),
+        proof: None,
+    };
     super::store::insert(tx.conn(), entry, &row, epoch, &receipt).await?;
+    super::tile_store::fill(tx.conn(), entry.log, epoch, receipt.size).await?;
     tx.remember(|| to_value(&receipt));
     if entry.log != tx.home() {
         let home = tx.home();
         tx.act_for(home).await?;
     }
-    Ok(receipt)
+    Ok((receipt, path))
 }
 
 /// The name of a log's epoch, as receipts, permits and checkpoints carry it.

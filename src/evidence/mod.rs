@@ -11,14 +11,17 @@ mod event;
 mod facts;
 mod head;
 mod log;
+mod notary;
 mod note;
 #[cfg(test)]
 mod note_tests;
+mod outside;
 mod proof;
 mod registry_facts;
 mod running;
 mod store;
 mod tile;
+mod tile_store;
 
 pub use appending::{
     Actor, GateKey, NewEntry, Receipt, Receipted, Subjects, append, commit, commit_one, commit_record, commit_record_bytes,
@@ -29,13 +32,16 @@ pub use decision::*;
 pub use event::*;
 pub use facts::*;
 pub use head::{push as push_leaf, root as root_of_edge};
-pub use log::{LogView, log_by_id, logs};
+pub use log::{LogView, head_by_id, log_by_id, logs};
+pub use notary::{LogNotary, run_notary};
 pub use note::{LogSigningKey, Note, NoteFault, NoteKey, NoteSignature};
+pub use outside::{KeptCheckpoint, Outside};
 pub use proof::{
     Node, consistency, consistency_nodes, inclusion, inclusion_nodes, of_leaves, root_from_inclusion, root_nodes, root_of,
     verify_consistency, verify_inclusion,
 };
 pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
-pub use store::{StoredEntry, answered, entries, head_of, page_of_entries};
+pub use store::{EntryFilter, StoredEntry, answered, entries, entry_by_id, head_of, leaves, page_of_entries, place, size_of_epoch};
 pub use tile::{NotATilePath, TILE_WIDTH, Tile, TilePath, Tiles, bundle, tile_root};
+pub use tile_store::{Tree, consistency_proof, inclusion_proof, tile_hashes};

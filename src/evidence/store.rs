@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::appending::{NewEntry, Receipt, Row, origin};
 use super::event::Event;
 use crate::base::{Code, Digest, EntryId, Error, Instant, PageQuery, Result, Selector, from_value};
-use crate::db::LogId;
+use crate::db::{Db, LogId, Role};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl StoredEntry {
     #[must_use]
     pub fn receipt(&self, log_name: &str) -> Receipt {
         let origin = origin(log_name, self.epoch);
-        Receipt { origin, index: self.index, leaf_hash: self.leaf_hash, size: self.index + 1, root: self.root }
+        Receipt { origin, index: self.index, leaf_hash: self.leaf_hash, size: self.index + 1, root: self.root, proof: None }
     }
     /// The subjects, typed; `None` when the event has none or they were erased.
     ///
@@ -170,11 +170,22 @@ pub async fn entries(
     .collect()
 }
 
-/// One page of a log in order, optionally of one type only; elements are found again by their id.
+/// Which entries of a log are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct EntryFilter {
+    /// Of this type only.
+    pub word: Option<String>,
+    /// Of this time and later only.
+    pub from_at: Option<Instant>,
+    /// Before this time only.
+    pub until_at: Option<Instant>,
+}
+
+/// One page of a log in order; elements are found again by their id.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn page_of_entries(conn: &mut PgConnection, log: LogId, page: &PageQuery, word: Option<&str>) -> Result<Vec<StoredEntry>> {
+pub async fn page_of_entries(conn: &mut PgConnection, log: LogId, page: &PageQuery, filter: &EntryFilter) -> Result<Vec<StoredEntry>> {
     sqlx::query_as!(
         EntryRow,
         r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
@@ -183,10 +194,13 @@ pub async fn page_of_entries(conn: &mut PgConnection, log: LogId, page: &PageQue
            FROM log_entry
            WHERE customer_id = $1 AND ($2::text IS NULL OR type = $2)
              AND ($3::uuid IS NULL OR (epoch, index) > (SELECT a.epoch, a.index FROM log_entry a WHERE a.customer_id = $1 AND a.id = $3))
-           ORDER BY epoch, index LIMIT $4"#,
+             AND ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5)
+           ORDER BY epoch, index LIMIT $6"#,
         log.0,
-        word,
+        filter.word,
         page.after,
+        filter.from_at as Option<Instant>,
+        filter.until_at as Option<Instant>,
         page.fetch()
     )
     .fetch_all(conn)
@@ -194,6 +208,73 @@ pub async fn page_of_entries(conn: &mut PgConnection, log: LogId, page: &PageQue
     .into_iter()
     .map(StoredEntry::try_from)
     .collect()
+}
+
+/// One entry by its id.
+///
+/// # Errors
+/// [`Error::NotFound`] when this tenant has no such entry.
+pub async fn entry_by_id(conn: &mut PgConnection, log: LogId, id: EntryId) -> Result<StoredEntry> {
+    sqlx::query_as!(
+        EntryRow,
+        r#"SELECT id AS "id: EntryId", epoch, index, at AS "at: Instant", type AS word, leaf, leaf_hash AS "leaf_hash: Digest",
+                  nonce AS "nonce: Digest", record, subjects, subjects_nonce AS "subjects_nonce: Digest", request_hash AS "request_hash: Digest",
+                  root AS "root: Digest", platform AS "platform: Code"
+           FROM log_entry WHERE customer_id = $1 AND id = $2"#,
+        log.0,
+        id as EntryId
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound)?
+    .try_into()
+}
+
+/// The leaf data of a range of entries, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn leaves(conn: &mut PgConnection, log: LogId, epoch: u32, from: u64, count: u64) -> Result<Vec<Vec<u8>>> {
+    let from = i64::try_from(from).map_err(Error::internal)?;
+    let until = from + i64::try_from(count).map_err(Error::internal)?;
+    let found = sqlx::query_scalar!(
+        "SELECT leaf FROM log_entry WHERE customer_id = $1 AND epoch = $2 AND index >= $3 AND index < $4 ORDER BY index",
+        log.0,
+        i32::try_from(epoch).map_err(Error::internal)?,
+        from,
+        until
+    );
+    Ok(found.fetch_all(conn).await?)
+}
+
+/// Leaf hash and root of the entry at an index of an epoch.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn place(conn: &mut PgConnection, log: LogId, epoch: u32, index: u64) -> Result<(Digest, Digest)> {
+    let row = sqlx::query!(
+        r#"SELECT leaf_hash AS "leaf_hash: Digest", root AS "root: Digest" FROM log_entry WHERE customer_id = $1 AND epoch = $2 AND index = $3"#,
+        log.0,
+        i32::try_from(epoch).map_err(|_| Error::NotFound)?,
+        i64::try_from(index).map_err(|_| Error::NotFound)?
+    );
+    let row = row.fetch_optional(conn).await?.ok_or(Error::NotFound)?;
+    Ok((row.leaf_hash, row.root))
+}
+
+/// How many entries an epoch of a log has.
+///
+/// # Errors
+/// [`Error::NotFound`] when it has none.
+pub async fn size_of_epoch(conn: &mut PgConnection, log: LogId, epoch: u32) -> Result<u64> {
+    let size = sqlx::query_scalar!(
+        r#"SELECT COALESCE((SELECT size FROM log_head WHERE customer_id = $1 AND epoch = $2),
+                           (SELECT max(index) + 1 FROM log_entry WHERE customer_id = $1 AND epoch = $2)) AS size"#,
+        log.0,
+        i32::try_from(epoch).map_err(|_| Error::NotFound)?
+    );
+    let size = size.fetch_one(conn).await?.ok_or(Error::NotFound)?;
+    u64::try_from(size).map_err(Error::internal)
 }
 
 /// The entry that answered an idempotency key at the gate, if one did.
@@ -228,4 +309,17 @@ pub async fn head_of(conn: &mut PgConnection, log: LogId) -> Result<(u32, u64)> 
         .await?
         .ok_or(Error::NotFound)?;
     Ok((u32::try_from(row.epoch).map_err(Error::internal)?, u64::try_from(row.size).map_err(Error::internal)?))
+}
+
+/// The root of a log at a size, as its entry holds it; `None`: the log does not reach so far.
+pub(super) async fn root_at(db: &Db, log: LogId, epoch: i32, size: u64) -> Result<Option<Digest>> {
+    let last = i64::try_from(size).map_err(Error::internal)? - 1;
+    let mut read = db.read(Role::OpsRead, "root_at", log).await?;
+    let root = sqlx::query_scalar!(
+        r#"SELECT root AS "root: Digest" FROM log_entry WHERE customer_id = $1 AND epoch = $2 AND index = $3"#,
+        log.0,
+        epoch,
+        last
+    );
+    Ok(root.fetch_optional(read.conn()).await?)
 }

@@ -67,6 +67,8 @@ problems! {
         "The service cannot answer now. Wait for the seconds in Retry-After and send the request again with the same idempotency key. At the gate, no answer means that nothing may leave.";
     OUTCOME_UNKNOWN, 503, "outcome-unknown", "Whether it took effect is not known",
         "The request may have taken effect and may not have: the database, or the time to wait for it, was lost before its answer. Wait for the seconds in Retry-After and send the request again with the same idempotency key; it takes effect once. Without a key, read the resource first. At the gate, no answer means that nothing may leave.";
+    CHECKPOINT_NOT_KEPT, 503, "checkpoint-not-kept", "It took effect, its checkpoint is not kept yet",
+        "The request took effect and is recorded. Before it is answered, the checkpoint of its log is kept outside the database, so that nobody can take the record back; that did not succeed. Wait for the seconds in Retry-After and send the request again with the same idempotency key: the checkpoint is tried again, and the answer is the one of the first time. Without a key, read the resource.";
 }
 
 /// The entry of an error.
@@ -94,6 +96,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Internal(_) => &INTERNAL,
         Error::Unavailable { .. } => &UNAVAILABLE,
         Error::OutcomeUnknown => &OUTCOME_UNKNOWN,
+        Error::CheckpointNotKept => &CHECKPOINT_NOT_KEPT,
     }
 }
 

@@ -23,6 +23,7 @@ use super::query::check_declared;
 use super::upload::cap;
 use super::{Access, Attempt, ClientAddress, Host, IdempotencyKey, Identified, JSON_LIMIT, Principal, Route, Surface};
 use crate::base::{Error, Result};
+use crate::db::watch_checkpoints;
 
 /// What a guard knows of its route.
 #[derive(Clone)]
@@ -163,8 +164,8 @@ impl<S: Host> Guard<S> {
     /// The handler, with what the conventions put around it.
     async fn run(&self, passed: &Passed, request: Request, next: Next) -> Response {
         let keeps = matches!(self.kind.idempotency, Idempotency::Kept | Idempotency::Required);
-        if let (true, Some(key), Some(who), Some(db)) = (keeps, &passed.key, passed.principal, self.host.answers()) {
-            return once(db, &self.keeping, who, key, request, next).await;
+        if let (true, Some(key), Some(who)) = (keeps, &passed.key, passed.principal) {
+            return once(&self.host, &self.keeping, who, key, request, next).await;
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let condition = request.headers().clone();
@@ -201,20 +202,29 @@ fn declared_length(headers: &HeaderMap) -> u64 {
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Lets a request through to its handler, or answers it with the first thing that is wrong.
-pub(super) async fn pass<S: Host>(State(guard): State<Guard<S>>, mut request: Request, next: Next) -> Response {
-    let mut attempt = guard.attempt(&mut request).await;
+/// Lets a request through to its handler, or answers it with the first thing that is wrong. What it
+/// recorded is kept outside the database before it is answered.
+pub(super) async fn pass<S: Host>(State(guard): State<Guard<S>>, request: Request, next: Next) -> Response {
     let mut passed = Passed::default();
-    let mut answer = match guard.check(&mut request, attempt.as_mut(), &mut passed).await {
+    let (mut answer, unkept) = watch_checkpoints(answered(&guard, &mut passed, request, next)).await;
+    if unkept {
+        answer = Error::CheckpointNotKept.into_response();
+    }
+    if let Some(standing) = passed.standing {
+        standing.tell(answer.headers_mut());
+    }
+    answer
+}
+
+async fn answered<S: Host>(guard: &Guard<S>, passed: &mut Passed, mut request: Request, next: Next) -> Response {
+    let mut attempt = guard.attempt(&mut request).await;
+    let answer = match guard.check(&mut request, attempt.as_mut(), passed).await {
         // A length may be absent or a lie, so the bytes are counted as well.
-        Ok(()) => guard.run(&passed, cap(request, guard.body_limit), next).await,
+        Ok(()) => guard.run(passed, cap(request, guard.body_limit), next).await,
         Err(error) => error.into_response(),
     };
     if let Some(attempt) = attempt.filter(|_| is_refusal(answer.status())) {
         guard.host.refused(&attempt, answer.status().as_u16()).await;
-    }
-    if let Some(standing) = passed.standing {
-        standing.tell(answer.headers_mut());
     }
     answer
 }

@@ -39,6 +39,14 @@ pub trait Host: Clone + Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// Sees to it that the checkpoints behind these receipts are kept, before an answer is repeated.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::CheckpointNotKept`] when one is not.
+    fn keep_again(&self, _receipts: &serde_json::Value) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Says whether this process can serve: the database answers, the permit's key is there.
     ///
     /// # Errors

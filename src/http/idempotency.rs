@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::access::bearer;
 use super::seal::{Fingerprint, Seal};
-use super::{IdempotencyKey, Principal, Upload};
+use super::{Host, IdempotencyKey, Principal, Upload};
 use crate::base::{Digest, Error, Fault, RefusedAnswer, Result};
 use crate::db::{Claim, Claimed, Db, IdempotencyScope, Known};
 
@@ -41,14 +41,29 @@ pub(super) struct Keeping {
 }
 
 /// Answers a request that came with a key.
-pub(super) async fn once(db: &Db, keeping: &Keeping, who: Principal, key: &IdempotencyKey, request: Request, next: Next) -> Response {
-    match answered(db, keeping, who, key, request, next).await {
+pub(super) async fn once<S: Host>(
+    host: &S,
+    keeping: &Keeping,
+    who: Principal,
+    key: &IdempotencyKey,
+    request: Request,
+    next: Next,
+) -> Response {
+    match answered(host, keeping, who, key, request, next).await {
         Ok(answer) => answer,
         Err(error) => error.into_response(),
     }
 }
 
-async fn answered(db: &Db, keeping: &Keeping, who: Principal, key: &IdempotencyKey, request: Request, next: Next) -> Result<Response> {
+async fn answered<S: Host>(
+    host: &S,
+    keeping: &Keeping,
+    who: Principal,
+    key: &IdempotencyKey,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let Some(db) = host.answers() else { return Ok(next.run(request).await) };
     let seal = Seal::of(key.as_str(), bearer(request.headers())?, keeping.asks_secret, keeping.shows_secret);
     let path = request.uri().path();
     let customer = keeping.customer_at.and_then(|at| path.split('/').nth(at)).unwrap_or_default();
@@ -64,7 +79,13 @@ async fn answered(db: &Db, keeping: &Keeping, who: Principal, key: &IdempotencyK
                 None if known.answer.is_some() => whole(request, begun).await?.1,
                 read => read,
             };
-            repeated(&seal, known, body)
+            let receipts = known.receipts.clone();
+            let answer = repeated(&seal, known, body);
+            // The first try may have failed at just this, and the act stands.
+            if matches!(answer, Ok(_) | Err(Error::OutcomeRecorded(_))) {
+                host.keep_again(&receipts.unwrap_or_default()).await?;
+            }
+            answer
         }
     }
 }

@@ -23,7 +23,8 @@ const PLATFORM_KEY: &str = "platform_key";
 pub fn openapi<S: Host>(table: &[Route<S>]) -> OpenApi {
     let mut paths = Paths::new();
     for route in table {
-        let item = paths.paths.entry(route.path.clone()).or_default();
+        // The document knows no segments that stand for several.
+        let item = paths.paths.entry(route.path.replace("{*", "{")).or_default();
         if let Some(slot) = slot(item, &route.method) {
             *slot = Some(described(route));
         }

@@ -104,6 +104,7 @@ fn detail(error: &Error) -> String {
         Error::PreconditionFailed => "The resource has changed since it was read.",
         Error::PreconditionRequired => "Send the entity tag of the copy seen as If-Match.",
         Error::OutcomeUnknown => "Send the request again with the same idempotency key, after the seconds in Retry-After.",
+        Error::CheckpointNotKept => "The request took effect. Send it again with the same idempotency key for its answer.",
         Error::TooMany(_) | Error::Unavailable { .. } => "Try again after the seconds in Retry-After.",
         Error::Internal(_) => "The service has a fault; quote the request id when reporting it.",
     };
@@ -179,7 +180,7 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::TooMany(seconds) | Error::Unavailable { retry_after: seconds, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
-        Error::OutcomeUnknown => {
+        Error::OutcomeUnknown | Error::CheckpointNotKept => {
             headers.insert(RETRY_AFTER, HeaderValue::from(1));
         }
         _ => {}
@@ -188,6 +189,7 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::Forbidden(cause) | Error::Unavailable { cause, .. } => Some(Cause::Word(cause)),
         Error::Conflict { code, .. } => Some(Cause::Word(code)),
         Error::OutcomeUnknown => Some(Cause::Word("outcome unknown")),
+        Error::CheckpointNotKept => Some(Cause::Word("checkpoint not kept")),
         Error::Internal(_) => Some(Cause::Fault(error)),
         _ => None,
     };

@@ -185,7 +185,7 @@ pub(super) fn names(operation: &Operation, place: &ParameterIn) -> Vec<String> {
 }
 
 fn segments(path: &str) -> impl Iterator<Item = String> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}').map(str::to_owned))
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| name.trim_start_matches('*').to_owned())
 }
 
 /// The path with every name replaced, so that two that match the same requests are equal.

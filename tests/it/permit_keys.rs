@@ -7,9 +7,10 @@ use std::sync::Arc;
 use chrono::Duration;
 use mandate::app::App;
 use mandate::base::Error;
+use mandate::config::KeyFiles;
 use mandate::db::{LogId, Role};
 use mandate::evidence::{Event, PermitKeyState, RegistryFacts, apply_registry, entries};
-use mandate::export::{KeyFiles, PermitSigner, SigningKey, activate_permit_key, list_permit_keys, publish_permit_key, withdraw_permit_key};
+use mandate::export::{PermitSigner, SigningKey, activate_permit_key, list_permit_keys, publish_permit_key, withdraw_permit_key};
 use mandate::http::Host as _;
 use serde_json::{Value, json};
 

@@ -22,6 +22,7 @@ pub const FEATURES: &[&str] = &[
     "export",
     "identity",
     "instruction",
+    "log",
     "operation",
     "pack",
     "registry",
@@ -59,6 +60,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("subprocessor", &["agreement", "customer", "delivery", "document", "evidence", "identity", "registry"]),
     // An alarm is an entry, is told to staff by mail, and is read by them.
     ("alarm", &["delivery", "evidence", "identity"]),
+    // Who reads a log is somebody; its daily checkpoint goes to the customer's contacts.
+    ("log", &["customer", "delivery", "evidence", "identity"]),
     // Slow work belongs to who asked for it; what it does, its kind knows.
     ("operation", &["identity"]),
     // The gate weighs all that was agreed, instructed and authorised; a report of it is slow work.

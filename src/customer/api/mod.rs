@@ -1,6 +1,5 @@
-//! Routes of customers, units, suspensions, and where the logs stand.
+//! Routes of customers, units and suspensions.
 
-mod logs;
 mod ops;
 mod own;
 mod release;
@@ -31,8 +30,5 @@ pub fn routes() -> Vec<Route> {
         Route::new(READERS, http!(own::list_suspensions)),
         Route::new(READERS, http!(own::get_suspension)),
         Route::new(Access::institution_session(MEMBERS), http!(release::release_suspension)),
-        Route::new(READERS, http!(logs::get_log)),
-        Route::new(READERS, http!(logs::list_entries)),
-        Route::new(OPS_READERS, http!(logs::list_logs)),
     ]
 }

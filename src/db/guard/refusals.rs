@@ -23,6 +23,7 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("instruction_version", &["fact_under_head", "instruction_version_signed"]),
     ("invitation", &["invitation_set_once"]),
     ("log_head", &["log_head_grows"]),
+    ("log_key", &["log_key_set_once"]),
     ("membership", &["membership_set_once"]),
     ("message", &["message_set_once"]),
     ("ops_person", &["ops_person_set_once"]),

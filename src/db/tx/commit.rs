@@ -2,15 +2,31 @@
 //! whether it happened; then its first entry is looked up under the log's head, which waits until
 //! the lost session is over. What cannot be looked up is told as unknown, never as failed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Db, Lock, LogId, Role, WriteTx, set_tenant};
-use crate::base::{EntryId, Error, Instant, Result};
+use crate::base::{Digest, EntryId, Error, Instant, Result};
+use crate::db::notary::{CommittedHead, Notary, Standing, standing, tell_unkept};
 
 /// How often a commit is looked up before its outcome is told as unknown.
 const TRIES: u32 = 3;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What was committed, and who may sign for it.
+pub struct Committed {
+    signs: Option<(Arc<dyn Notary>, String)>,
+}
+
+impl Committed {
+    /// Signs the checkpoint of a root that this transaction committed; `None` where nobody signs.
+    #[must_use]
+    pub fn sign(&self, origin: &str, size: u64, root: Digest) -> Option<String> {
+        let (notary, kid) = self.signs.as_ref()?;
+        notary.sign(kid, origin, size, root)
+    }
+}
 
 impl WriteTx {
     /// Commits. Only `evidence::finish` calls this, after the entries.
@@ -18,7 +34,9 @@ impl WriteTx {
     /// # Errors
     /// [`Error::Unavailable`] when the commit did not happen, [`Error::OutcomeUnknown`] when that
     /// cannot be said.
-    pub(crate) async fn commit_with_entries(mut self) -> Result<()> {
+    pub(crate) async fn commit_with_entries(mut self) -> Result<Committed> {
+        let standing = self.standing().await?;
+        let mut heads = Vec::new();
         for (id, head) in std::mem::take(&mut self.heads) {
             if !head.changed {
                 continue;
@@ -36,6 +54,7 @@ impl WriteTx {
             .execute(&mut *self.tx)
             .await?;
             crate::db::ensure_one(&done)?;
+            heads.push(CommittedHead { log: id, name: head.name, epoch: head.epoch, size: head.size, edge: head.edge });
         }
         if let Some(claim) = self.claim.take() {
             let receipts = std::mem::take(&mut self.receipts);
@@ -43,15 +62,26 @@ impl WriteTx {
         }
         let Self { tx, role, db, written, .. } = self;
         match (tx.commit().await, written) {
-            (Ok(()), _) => Ok(()),
+            (Ok(()), _) => {}
             (Err(error), Some((log, entry))) if is_without_answer(&error) => {
-                if db.is_committed(role, log, entry).await? {
-                    return Ok(());
+                if !db.is_committed(role, log, entry).await? {
+                    return Err(Error::Unavailable { retry_after: 1, cause: "the commit did not happen" });
                 }
-                Err(Error::Unavailable { retry_after: 1, cause: "the commit did not happen" })
             }
-            (Err(error), _) => Err(error.into()),
+            (Err(error), _) => return Err(error.into()),
         }
+        Ok(db.committed(standing, heads).await)
+    }
+
+    /// Who will sign for this commit. The gate's checkpoints are kept later, and so cost it nothing.
+    /// What nobody could sign for is not committed.
+    async fn standing(&mut self) -> Result<Option<Standing>> {
+        let Some(notary) = self.db.notary().filter(|_| self.role != Role::Gate).cloned() else { return Ok(None) };
+        let standing = standing(&mut self.tx).await?;
+        if standing.kid.as_ref().is_some_and(|kid| !notary.has_key(kid)) {
+            return Err(Error::Unavailable { retry_after: 5, cause: "the key of the logs is not here" });
+        }
+        Ok(Some(standing))
     }
 }
 
@@ -64,6 +94,21 @@ fn is_without_answer(error: &sqlx::Error) -> bool {
 }
 
 impl Db {
+    /// Keeps the checkpoints of what was committed just now, or has that done soon.
+    async fn committed(&self, standing: Option<Standing>, heads: Vec<CommittedHead>) -> Committed {
+        let Some(notary) = self.notary() else { return Committed { signs: None } };
+        let Some(standing) = standing.filter(|standing| standing.kid.is_some()) else {
+            notary.note(heads);
+            return Committed { signs: None };
+        };
+        if let Err(error) = notary.keep(self, &standing, heads.clone()).await {
+            tracing::warn!(cause = %error, "a checkpoint was not kept outside the database");
+            notary.note(heads);
+            tell_unkept();
+        }
+        Committed { signs: standing.kid.map(|kid| (Arc::clone(notary), kid)) }
+    }
+
     /// Looks up whether the transaction that wrote this entry committed.
     async fn is_committed(&self, role: Role, log: LogId, entry: EntryId) -> Result<bool> {
         for attempt in 0..TRIES {

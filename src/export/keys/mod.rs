@@ -11,5 +11,5 @@ pub use decide::{KEY_SET_MAX_AGE, PermitKey};
 pub use rotation::{
     activate_permit_key, begin_with_first_key, list_permit_keys, missing_permit_key, publish_permit_key, withdraw_permit_key,
 };
-pub use signer::{KeyFiles, PermitSigner, SigningKey};
+pub use signer::{PermitSigner, SigningKey};
 pub use store::permit_keys;

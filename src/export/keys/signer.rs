@@ -3,7 +3,7 @@
 //! later is read when its key is asked for, so that a rotation needs no restart.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use serde_json::{Value, json};
 
 use crate::base::{Error, Result, canonical, sha256};
+use crate::config::KeyFiles;
 use crate::export::decide::Grant;
 use crate::export::permit::PermitClaims;
 use crate::export::verify::{header, text};
@@ -65,39 +66,6 @@ impl SigningKey {
         let signed = format!("{}.{}", self.header, text(&canonical(claims)));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).map_err(Error::internal)?;
         Ok(format!("{signed}.{}", text(signature.as_ref())))
-    }
-}
-
-/// Where private keys lie: a file, a folder of `.pem` files, or both.
-#[derive(Debug, Clone, Default)]
-pub struct KeyFiles {
-    /// One file; empty when there is none.
-    pub file: PathBuf,
-    /// A folder; empty when there is none.
-    pub directory: PathBuf,
-}
-
-impl KeyFiles {
-    /// The files there are now: the one file first, then the folder's by name.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn paths(&self) -> std::io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        if !self.directory.as_os_str().is_empty() {
-            for entry in std::fs::read_dir(&self.directory)? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|extension| extension == "pem") {
-                    found.push(path);
-                }
-            }
-            found.sort();
-        }
-        if !self.file.as_os_str().is_empty() {
-            found.retain(|path| *path != self.file);
-            found.insert(0, self.file.clone());
-        }
-        Ok(found)
     }
 }
 

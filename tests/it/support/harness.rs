@@ -11,6 +11,7 @@ use mandate::db::server::Options;
 use mandate::db::{Db, Opened, PrivateServer};
 use mandate::delivery::FileTransport;
 use mandate::demo::Access;
+use mandate::evidence::LogNotary;
 use mandate::export::PermitSigner;
 use mandate::identity::{PasswordHasher, PasswordParams, SecretsKey, TotpSecret, step_at};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,6 +25,8 @@ use super::client::Client;
 pub const START: &str = "2026-11-24T08:00:00.000Z";
 /// A key for tests only.
 pub const PERMIT_KEY: &[u8] = include_bytes!("permit-key.pem");
+/// Another, for the logs.
+pub const LOG_KEY: &[u8] = include_bytes!("log-key.pem");
 /// Another.
 const SECRETS_KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
 
@@ -42,6 +45,7 @@ pub struct Harness {
     pub nobody: Client,
     pub database: Opened,
     pub mail: PathBuf,
+    pub checkpoints: PathBuf,
     /// Second factors, with the last time step that was used.
     factors: Mutex<BTreeMap<String, (TotpSecret, i64)>>,
 }
@@ -73,6 +77,7 @@ async fn run_in(shared: &Shared, database: Opened, access: Access, start: Instan
     harness.app.db.close().await;
     shared.server.remove(&name).await.unwrap();
     let _ = std::fs::remove_dir_all(&harness.mail);
+    let _ = std::fs::remove_dir_all(&harness.checkpoints);
 }
 
 async fn shared() -> Shared {
@@ -96,6 +101,7 @@ async fn loaded(server: &PrivateServer, start: Instant) -> (Opened, Access) {
         .unwrap();
     harness.app.db.close().await;
     let _ = std::fs::remove_dir_all(&harness.mail);
+    let _ = std::fs::remove_dir_all(&harness.checkpoints);
     (harness.database, access)
 }
 
@@ -106,11 +112,14 @@ impl Harness {
         let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
         let mail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", database.name));
         std::fs::create_dir_all(&mail).unwrap();
+        let checkpoints = mail.with_file_name(format!("checkpoints-{}", database.name));
+        std::fs::create_dir_all(&checkpoints).unwrap();
         let permits = PermitSigner::from_pem(PERMIT_KEY, "https://mandate.test").unwrap();
         let params = PasswordParams { memory_kib: 8, passes: 1, lanes: 1 };
         let app = App::new(AppParts {
             db,
             permits,
+            notary: LogNotary::from_pem(LOG_KEY, &checkpoints).unwrap(),
             passwords: PasswordHasher::new(params).unwrap(),
             secrets: SecretsKey::from_text(SECRETS_KEY).unwrap(),
             mail: FileTransport::new(&mail),
@@ -122,7 +131,7 @@ impl Harness {
         let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
         let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
         let factors = Mutex::new(factors.collect());
-        Self { app, clock, access, nobody, database, mail, factors }
+        Self { app, clock, access, nobody, database, mail, checkpoints, factors }
     }
 
     /// A code of a person's second factor that was not used yet. The clock goes on a step when the

@@ -1,0 +1,183 @@
+//! Checkpoints outside the database: a file for each epoch of each log, replaced as a whole and
+//! synced. A later checkpoint is never replaced by an earlier one, one of another database cluster
+//! is set aside and not overwritten, and what contradicts is kept beside it.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Checkpoint;
+use super::note::Note;
+use crate::base::{Error, Result};
+
+/// A checkpoint as it is kept: the signed note, and which database it was of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCheckpoint {
+    /// The signed note.
+    pub checkpoint: String,
+    /// Postgres's system identifier.
+    pub system_identifier: String,
+    /// Postgres's timeline.
+    pub timeline: u32,
+}
+
+impl KeptCheckpoint {
+    /// The checkpoint in the note; who signed it is not asked here.
+    ///
+    /// # Errors
+    /// When the file does not hold one.
+    pub fn read(&self) -> Result<Checkpoint> {
+        let note: Note = self.checkpoint.parse().map_err(Error::internal)?;
+        Checkpoint::of(&note).map_err(Error::internal)
+    }
+    fn is_of_cluster(&self, other: &Self) -> bool {
+        self.system_identifier == other.system_identifier && self.timeline == other.timeline
+    }
+}
+
+/// The folder of checkpoints.
+#[derive(Debug, Clone)]
+pub struct Outside(PathBuf);
+
+impl Outside {
+    /// This folder.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self(folder.to_path_buf())
+    }
+
+    /// The file of an origin. Origins are made of the names of logs, which hold no dots.
+    fn file(&self, origin: &str) -> Result<PathBuf> {
+        let fits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        if !origin.split('/').all(fits) {
+            return Err(Error::internal("an origin that cannot name a file"));
+        }
+        Ok(self.0.join(format!("{origin}.json")))
+    }
+
+    /// The latest checkpoint of an origin; `None`: none was kept.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn latest(&self, origin: &str) -> Result<Option<KeptCheckpoint>> {
+        read(&self.file(origin)?)
+    }
+
+    /// Keeps a checkpoint, synced, unless a later one is there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, checkpoint: &Checkpoint, kept: &KeptCheckpoint) -> Result<()> {
+        let file = self.file(&checkpoint.origin)?;
+        let folder = file.parent().ok_or_else(|| Error::internal("a file without a folder"))?;
+        make_folder(folder, &self.0).map_err(Error::internal)?;
+        let lock = File::open(folder).map_err(Error::internal)?;
+        // Other processes write here too.
+        lock.lock().map_err(Error::internal)?;
+        if let Some(before) = read(&file)? {
+            if before.is_of_cluster(kept) && before.read()?.size >= checkpoint.size {
+                return Ok(());
+            }
+            if !before.is_of_cluster(kept) {
+                tracing::warn!(
+                    origin = checkpoint.origin,
+                    "the last checkpoint is of another database cluster or timeline and is set aside"
+                );
+                let aside = file.with_extension(format!("{}-{}.json", before.system_identifier, before.timeline));
+                std::fs::rename(&file, aside).map_err(Error::internal)?;
+            }
+        }
+        replace(&file, kept).and_then(|()| lock.sync_all()).map_err(Error::internal)
+    }
+
+    /// Keeps what contradicts the latest checkpoint beside it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_contradiction(&self, checkpoint: &Checkpoint, kept: &KeptCheckpoint) -> Result<()> {
+        let file = self.file(&checkpoint.origin)?.with_extension(format!("contradiction-{}.json", checkpoint.size));
+        replace(&file, kept).map_err(Error::internal)
+    }
+}
+
+fn read(file: &Path) -> Result<Option<KeptCheckpoint>> {
+    match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::internal),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::internal(error)),
+    }
+}
+
+/// Makes the folders below `root` and syncs each in the one above: a name that is not synced is lost
+/// with what it names. The root itself is made by whoever configured it.
+fn make_folder(folder: &Path, root: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if !folder.starts_with(root) || folder == root {
+        return Err(ErrorKind::NotFound.into());
+    }
+    if let Some(above) = folder.parent() {
+        make_folder(above, root)?;
+        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => File::open(above)?.sync_all()?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes beside the name, syncs, and takes the name: a reader sees the old or the new.
+fn replace(file: &Path, kept: &KeptCheckpoint) -> std::io::Result<()> {
+    let partial = file.with_extension(format!("partial-{}", std::process::id()));
+    let mut bytes = serde_json::to_vec(kept)?;
+    bytes.push(b'\n');
+    let mut open = OpenOptions::new().write(true).create(true).truncate(true).open(&partial)?;
+    open.set_permissions(Permissions::from_mode(0o600))?;
+    open.write_all(&bytes)?;
+    open.sync_all()?;
+    std::fs::rename(&partial, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::merkle_leaf;
+    use crate::evidence::LogSigningKey;
+
+    fn kept(size: u64, timeline: u32) -> (Checkpoint, KeptCheckpoint) {
+        let key = LogSigningKey::from_pem(LogSigningKey::generate_pem().unwrap().as_bytes()).unwrap();
+        let checkpoint = Checkpoint { origin: "mandate/platform/fronter/1".to_owned(), size, root: merkle_leaf(&size.to_be_bytes()) };
+        let note = checkpoint.sign(&key).unwrap().to_string();
+        (checkpoint, KeptCheckpoint { checkpoint: note, system_identifier: "7".to_owned(), timeline })
+    }
+
+    #[test]
+    fn the_latest_checkpoint_stays_and_another_cluster_s_is_set_aside() {
+        let folder = std::env::temp_dir().join(format!("mandate-checkpoints-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let outside = Outside::new(&folder);
+        let size = |outside: &Outside| outside.latest("mandate/platform/fronter/1").unwrap().unwrap().read().unwrap().size;
+        assert_eq!(outside.latest("mandate/platform/fronter/1").unwrap(), None);
+        for (given, expected) in [(5, 5), (3, 5), (6, 6)] {
+            let (checkpoint, kept) = kept(given, 1);
+            outside.keep(&checkpoint, &kept).unwrap();
+            assert_eq!(size(&outside), expected);
+        }
+        let (checkpoint, later) = kept(2, 2);
+        outside.keep(&checkpoint, &later).unwrap();
+        assert_eq!(size(&outside), 2);
+        let aside = std::fs::read(folder.join("mandate/platform/fronter/1.7-1.json")).unwrap();
+        let aside: KeptCheckpoint = serde_json::from_slice(&aside).unwrap();
+        assert_eq!(aside.read().unwrap().size, 6);
+        for origin in ["mandate/../x", "mandate//1", "mandate/a.b/1", ""] {
+            assert!(outside.latest(origin).is_err(), "{origin}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        // Negative control: without its folder nothing is kept, and that is told.
+        assert!(outside.keep(&checkpoint, &later).is_err());
+    }
+}
