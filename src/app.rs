@@ -114,7 +114,7 @@ impl App {
             activity: Arc::new(Activity::new(alarms)),
             attempts: Arc::default(),
             rates: Arc::new(Limits::new(Rates::all(UNHINDERED))),
-            works: crate::export::WORKS,
+            works: &[crate::export::WORK, crate::pack::WORK],
         }
     }
 
@@ -253,6 +253,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::export::routes());
     table.extend(crate::alarm::routes());
     table.extend(crate::operation::routes());
+    table.extend(crate::pack::routes());
     table.extend(crate::log::routes());
     table
 }

@@ -155,7 +155,7 @@ fn content(app: App, customer: CustomerId, id: DocumentId, parts: i32) -> Body {
             let tracker = app.tracker.clone();
             let task = tracker.spawn(async move {
                 let mut tx = app.db.read(Role::App, "read document part", customer.into()).await?;
-                store::part(tx.conn(), customer, id, number).await
+                store::document_part(tx.conn(), customer, id, number).await
             });
             let bytes = task.await.map_err(Error::internal)??;
             Ok(Some((bytes, number + 1)))

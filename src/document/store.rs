@@ -10,7 +10,7 @@ use crate::db::WriteTx;
 use crate::evidence::{Actor, Event, NewEntry};
 
 /// Bytes of one part.
-pub(super) const PART: usize = 1024 * 1024;
+pub const PART: usize = 1024 * 1024;
 
 /// What is known of bytes before they are stored.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,11 @@ pub(super) async fn insert_part(tx: &mut WriteTx, customer: CustomerId, document
     Ok(())
 }
 
-pub(super) async fn part(conn: &mut PgConnection, customer: CustomerId, document: DocumentId, part: i32) -> Result<Vec<u8>> {
+/// The bytes of a document's part, by its number from 0.
+///
+/// # Errors
+/// When the document has no such part.
+pub async fn document_part(conn: &mut PgConnection, customer: CustomerId, document: DocumentId, part: i32) -> Result<Vec<u8>> {
     sqlx::query_scalar!(
         "SELECT bytes FROM document_part WHERE customer_id = $1 AND document_id = $2 AND part = $3",
         customer as CustomerId,

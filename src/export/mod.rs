@@ -20,7 +20,7 @@ mod touch;
 mod verify;
 
 pub use advice::advice;
-pub use api::{WORKS, routes};
+pub use api::{WORK, routes};
 pub use chunk::{Chunk, decide_chunk, stops};
 pub use closing::{SILENT_HOURS, may_abort, may_complete, may_sweep, reconcile, silent_since};
 pub use decide::*;

@@ -59,10 +59,11 @@ async fn get_operation(State(app): State<App>, caller: InstitutionCaller, PathId
 async fn get_operation_result(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<OperationId>) -> Result<Response> {
     let (view, parts) = own(&app, &caller, id).await?;
     let result = view.result.ok_or(Error::NotFound)?;
+    let extension = if result.media_type == "application/zip" { "zip" } else { "csv" };
     let headers = [
         (CONTENT_TYPE, result.media_type),
         (CONTENT_LENGTH, result.length.to_string()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}-{id}.csv\"", view.kind)),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}-{id}.{extension}\"", view.kind)),
     ];
     Ok((headers, content(app, caller.customer(), id, parts)).into_response())
 }

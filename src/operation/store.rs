@@ -192,6 +192,24 @@ async fn lease_until(conn: &mut PgConnection, job: Uuid, now: Instant) -> Result
 }
 
 impl Running {
+    /// Says how many steps there will be.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn expect(&self, app: &App, total: i64) -> Result<()> {
+        let mut tx = app.db.housekeeping(Role::Worker, "expect_operation", self.customer.into()).await?;
+        sqlx::query!(
+            "UPDATE operation SET total = $4 WHERE customer_id = $1 AND id = $2 AND attempt = $3 AND ended_at IS NULL",
+            self.customer as CustomerId,
+            self.id as OperationId,
+            self.attempt,
+            total
+        )
+        .execute(tx.conn())
+        .await?;
+        tx.commit_housekeeping().await
+    }
+
     /// Writes the next part of the result, with the steps that are done, and keeps the lease.
     ///
     /// # Errors

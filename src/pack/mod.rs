@@ -3,9 +3,11 @@
 //! nothing of the service knows it back.
 
 mod format;
+mod make;
 mod verify;
 mod write;
 
 pub use format::*;
+pub use make::{WORK, routes};
 pub use verify::{Check, Finding, Options, Place, Report, Summary, Verdict, verify};
 pub use write::{PackEntry, PackWriter};

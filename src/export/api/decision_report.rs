@@ -12,10 +12,10 @@ use crate::db::{LogId, Role};
 use crate::export::store::read::{DecisionFilter, decisions};
 use crate::http::{Columns, Json};
 use crate::identity::InstitutionCaller;
-use crate::operation::{Accepted, Finished, OperationView, Running, Works, begin};
+use crate::operation::{Accepted, Finished, OperationView, Running, Work, begin};
 
 /// The slow work of this feature.
-pub const WORKS: Works = &[(KIND, report)];
+pub const WORK: (&str, Work) = (KIND, report);
 
 const KIND: &str = "decision-report";
 

@@ -12,7 +12,7 @@ mod redemption;
 mod report;
 mod shadow;
 
-pub use decision_report::WORKS;
+pub use decision_report::WORK;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
 
