@@ -38,6 +38,7 @@ mod identity;
 mod logins;
 mod one_call_stops;
 mod operations;
+mod packs;
 mod permit_keys;
 mod permit_vectors;
 mod replayed;

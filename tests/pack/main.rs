@@ -1,5 +1,5 @@
 //! Packs and their verifier, without a database: what verifies, and that nothing that was changed
-//! does. Longer runs are in `tests/pack/README.md`'s commands.
+//! does. The files say how longer runs are begun.
 
 #![allow(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 

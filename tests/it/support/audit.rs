@@ -72,6 +72,7 @@ pub async fn audit(harness: &Harness) {
         let all = verified(harness, log, &name).await;
         let (rebuilt, differences) = replay(&registry, &all).unwrap();
         assert!(differences.is_empty(), "{name}: {differences:#?}");
+        super::packed::verified(harness, &registry, &all, id).await;
         let customer = CustomerId::from(id);
         assert_eq!(customer.uuid(), id);
         let mut read = harness.app.db.read(Role::App, "audit", log).await.unwrap();

@@ -6,6 +6,7 @@ mod audit;
 mod client;
 mod harness;
 mod logged;
+mod packed;
 mod proxy;
 mod samples;
 mod sql;
