@@ -8,6 +8,7 @@ Exit 0: these checks hold. Exit 1: tampered. Exit 2: cannot be decided.
 Needs Python 3.9 or later and the package `cryptography`, and nothing else.
 """
 import base64
+import datetime
 import hashlib
 import json
 import os
@@ -60,6 +61,15 @@ def once(pairs):
 
 def read_json(data):
     return json.loads(data.decode(), object_pairs_hook=once, parse_float=no_fraction, parse_constant=no_fraction)
+
+
+def whole_numbers(value):
+    """True if every number in it counts something."""
+    if isinstance(value, dict):
+        return all(map(whole_numbers, value.values()))
+    if isinstance(value, list):
+        return all(map(whole_numbers, value))
+    return value is None or isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def digest_of(text):
@@ -186,13 +196,14 @@ class Pack:
             wanted = {size for (log, epoch, _, (_, size, _)) in checkpoints if (log, epoch) == (part["log"], part["epoch"])}
             wanted |= {size for (_, (origin, size, _)) in pinned if origin == part["origin"]}
             name = f"logs/{part['log']}/{part['epoch']}.ndjson"
-            if name in self.names:
-                logs[part["log"], part["epoch"]] = self.log(name, part, wanted)
+            # None: it could not be read to its end, and of less than that nothing is said.
+            logs[part["log"], part["epoch"]] = self.log(name, part, wanted) if name in self.names else None
         self.trees(manifest, keys, signers, checkpoints, logs)
         self.check_pinned(manifest, pinned, logs)
-        customer = [(epoch, log) for (name, epoch), log in sorted(logs.items()) if name == "customer"]
-        self.documents(manifest, customer)
-        self.erasures(manifest, customer)
+        customer = [(epoch, log) for (name, epoch), log in sorted(logs.items(), key=lambda item: item[0]) if name == "customer"]
+        if all(log is not None for _, log in customer):
+            self.documents(manifest, customer)
+            self.erasures(manifest, customer)
 
     def manifest(self, data):
         try:
@@ -212,6 +223,10 @@ class Pack:
                     self.wrong("manifest.json", "it lists a file twice")
                 self.files[part["name"]] = (part["length"], digest_of(part["sha256"]))
             assert all(set(part) == {"epoch", "log", "origin", "size"} for part in manifest["logs"])
+            assert all(part["log"] in ("registry", "customer") for part in manifest["logs"])
+            made = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d\.\d{3})[Zz]", manifest["made_at"])
+            datetime.datetime.fromisoformat(f"{made[1]}T{made[2]}")
+            assert whole_numbers(manifest)
             assert set(manifest["erased"]) == {"documents", "subjects"}
             assert set(manifest["left_out"]) == {"documents", "records"}
             period = manifest["period"]
@@ -229,7 +244,7 @@ class Pack:
         epochs = {name: [epoch for log, epoch in order if log == name] for name in ("registry", "customer")}
         whole = all(found and found == list(range(1, len(found) + 1)) for found in epochs.values())
         if not whole or order != [(name, epoch) for name in ("registry", "customer") for epoch in epochs[name]]:
-            raise Undecided("manifest.json: it does not name every epoch of both logs")
+            self.unknown("manifest.json", "it does not name every epoch of both logs")
         for part in manifest["logs"]:
             name = "registry" if part["log"] == "registry" else manifest["customer"]
             if part["origin"] != f"mandate/{name}/{part['epoch']}":
@@ -304,7 +319,7 @@ class Pack:
                         whole.update(rest)
                         length += len(rest)
                     self.as_listed(name, length, whole.digest())
-                    return log
+                    return None
                 leaf = entry["leaf"]
                 hashed, index = sha256(b"\x00", canonical(leaf)), log.size
                 while index & 1:
@@ -336,9 +351,6 @@ class Pack:
             assert INSTANT.fullmatch(leaf["at"]) and isinstance(leaf["type"], str)
             for text in (entry["node"], leaf["commitment"], entry.get("nonce", "0" * 64), entry.get("subjects_nonce", "0" * 64)):
                 digest_of(text)
-            if leaf["v"] != 1:
-                self.unknown(place, f"version {leaf['v']} of entries is not known")
-                return None
             return entry
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
             self.wrong(place, "the line is no entry")
@@ -346,6 +358,9 @@ class Pack:
 
     def contents(self, log, part, entry, place):
         leaf, customer, at = entry["leaf"], part["log"] == "customer", (part["epoch"], log.size)
+        if leaf["v"] != 1:
+            self.unknown(place, f"version {leaf['v']} of entries is not known")
+            return
         if customer:
             log.counts[leaf["type"]] = log.counts.get(leaf["type"], 0) + 1
         if "record" not in entry or "nonce" not in entry:
@@ -392,8 +407,9 @@ class Pack:
         return "inside" if period["from_at"] <= at < period["until_at"] else "outside"
 
     def trees(self, manifest, keys, signers, checkpoints, logs):
-        withdrawn = {kid for (name, _), log in logs.items() if name == "registry" for kid in log.withdrawn}
-        published = [key for (name, _), log in sorted(logs.items()) if name == "registry" for key in log.keys]
+        withdrawn = {kid for (name, _), log in logs.items() if name == "registry" and log for kid in log.withdrawn}
+        registry = [log for (name, _), log in sorted(logs.items(), key=lambda item: item[0]) if name == "registry"]
+        published = [key for log in registry if log for key in log.keys]
         self.published = published
         known = {(part["log"], part["epoch"]) for part in manifest["logs"]}
         for log, epoch, _, _ in checkpoints:
@@ -425,7 +441,7 @@ class Pack:
                 self.unknown(place, "no checkpoint of it is signed")
             elif log is not None and max(sizes) < log.size:
                 self.wrong(place, f"its checkpoint is of {max(sizes)} entries, and there are {log.size}")
-        if published != keys:
+        if all(registry) and published != keys:
             self.wrong("keys.ndjson", "its keys are not those that the registry's log has published")
 
     def check_pinned(self, manifest, pinned, logs):

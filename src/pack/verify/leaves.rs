@@ -163,15 +163,15 @@ impl Passage<'_> {
             self.tampered(Check::Form, index, "the line is not canonical JSON");
             return None;
         }
-        if leaf.v != ENTRY_VERSION || Event::known_word(leaf.word).is_none() {
-            self.undecided(Check::Form, index, format!("this program does not know entries of type {:?}, version {}", leaf.word, leaf.v));
-            return None;
-        }
         Some((entry, leaf))
     }
 
     fn contents(&mut self, index: u64, entry: &EntryLine<'_>, leaf: &Leaf<'_>) {
-        let Some(word) = Event::known_word(leaf.word) else { return };
+        // Its place in the tree is checked all the same.
+        let Some(word) = Event::known_word(leaf.word).filter(|_| leaf.v == ENTRY_VERSION) else {
+            let what = format!("this program does not know entries of type {:?}, version {}", leaf.word, leaf.v);
+            return self.undecided(Check::Form, index, what);
+        };
         let is_customers = self.part.log == PackLog::Customer;
         if is_customers {
             *self.gathered.counts.entry(word).or_default() += 1;

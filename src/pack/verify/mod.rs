@@ -116,10 +116,14 @@ impl Verification<'_> {
         }
         self.trees(&manifest, &keys, &checkpoints);
         self.pinned(&manifest);
-        self.documents(archive, &manifest);
-        leaves::erasures(&self.gathered, &manifest, &mut self.found);
-        self.counts(&manifest);
-        self.second_passage(archive, &manifest);
+        if self.is_whole(&manifest, PackLog::Customer) {
+            self.documents(archive, &manifest);
+            leaves::erasures(&self.gathered, &manifest, &mut self.found);
+            self.counts(&manifest);
+            if self.is_whole(&manifest, PackLog::Registry) {
+                self.second_passage(archive, &manifest);
+            }
+        }
         Some(manifest)
     }
 
