@@ -1,7 +1,14 @@
 //! Packs and their verifier, without a database: what verifies, and that nothing that was changed
 //! does. The files say how longer runs are begun.
 
-#![allow(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, tells what it measured, and counts small numbers"
+)]
 
 mod contents;
 mod golden;
