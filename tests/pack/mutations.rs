@@ -31,7 +31,6 @@ impl Dice {
 
 /// A pack that was changed once.
 pub struct Mutated {
-    pub kind: &'static str,
     pub pack: Vec<u8>,
     /// What the customer had received before.
     pub pinned: Vec<Note>,
@@ -352,5 +351,5 @@ pub fn mutate(kind: &'static str, contents: &Contents, pack: &[u8], dice: &mut D
         }
         _ => rewritten(kind, contents, dice).pack(),
     };
-    Mutated { kind, pack, pinned }
+    Mutated { pack, pinned }
 }
