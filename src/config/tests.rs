@@ -120,8 +120,9 @@ fn every_default_has_its_explanation_and_every_folder_its_place() {
         explained = line.starts_with('#');
     }
     let sections: BTreeSet<&str> = DEFAULTS.lines().filter(|line| line.starts_with('[')).collect();
-    assert_eq!(sections.len(), 11);
+    assert_eq!(sections.len(), 12);
     let config = load(&[("MANDATE__MAIL__DIRECTORY", "/mail")]).unwrap().with_home(Path::new("/home"));
     assert_eq!(config.mail.directory, Path::new("/mail"));
     assert_eq!(config.documents.spool_directory, Path::new("/home/spool"));
+    assert_eq!(config.evidence.checkpoint_directory, Path::new("/home/checkpoints"));
 }

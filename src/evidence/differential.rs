@@ -120,6 +120,7 @@ fn both_agree_on_consistency(tree: &Other, leaves: &[Digest], old: u64, dice: &D
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of the service")]
 fn random_trees_have_the_proofs_of_a_second_implementation() {
     let trees: u64 = std::env::var("MANDATE_TREES").map_or(2_000, |text| text.parse().unwrap());
     for seed in 0..trees {

@@ -132,7 +132,7 @@ impl LogNotary {
     /// Raises the alarm of a log that contradicts its own checkpoint.
     fn contradicted(&self, checkpoint: &Checkpoint, kept: &KeptCheckpoint, cause: &'static str) -> Error {
         tracing::error!(origin = checkpoint.origin, size = checkpoint.size, cause, "ALARM: a log contradicts its checkpoint");
-        metrics::counter!("mandate_log_contradictions_total").increment(1);
+        metrics::counter!("log_contradictions_total").increment(1);
         if let Err(error) = self.outside.keep_contradiction(checkpoint, kept) {
             tracing::error!(cause = %error, "the contradicting checkpoint could not be kept");
         }

@@ -138,7 +138,7 @@ impl Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         for NoteSignature { name, hash, bytes } in &self.signatures {
             writeln!(f, "{DASH}{name} {}", STANDARD.encode([&hash[..], bytes].concat()))?;
         }

@@ -19,10 +19,10 @@ fn key() -> LogSigningKey {
 fn a_note_of_another_implementation_is_read_and_verified() {
     let key: NoteKey = KNOWN_KEY.parse().unwrap();
     let note: Note = KNOWN.parse().unwrap();
-    assert_eq!(note.verify(&[key.clone()]).unwrap(), note.text());
+    assert_eq!(note.verify(std::slice::from_ref(&key)).unwrap(), note.text());
     assert_eq!(note.to_string(), KNOWN);
     // Negative control: one letter of the text, and one of the signature.
-    assert_eq!(KNOWN.replace("answer", "Answer").parse::<Note>().unwrap().verify(&[key.clone()]), Err(NoteFault::Forged));
+    assert_eq!(KNOWN.replace("answer", "Answer").parse::<Note>().unwrap().verify(std::slice::from_ref(&key)), Err(NoteFault::Forged));
     assert_eq!(KNOWN.replace("ZJku", "ZJkv").parse::<Note>().unwrap().verify(&[key]), Err(NoteFault::Forged));
     assert_eq!(note.verify(&[]), Err(NoteFault::Unsigned));
 }

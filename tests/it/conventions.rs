@@ -21,7 +21,8 @@ fn every_route_is_documented_and_spelt_like_the_others() {
     let table = mandate::app::table();
     let document = serde_json::to_value(mandate::http::openapi(&table)).unwrap();
     for route in &table {
-        let operation = &document["paths"][&route.path][route.method.as_str().to_lowercase()];
+        // The document knows no segments that stand for several.
+        let operation = &document["paths"][route.path.replace("{*", "{")][route.method.as_str().to_lowercase()];
         assert!(operation.is_object(), "{} {}", route.method, route.path);
         let segments = route.path.split('/').filter(|s| !s.starts_with('{'));
         for segment in segments {

@@ -12,7 +12,7 @@ use mandate::db::Role;
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{Harness, PERMIT_KEY, run};
+use crate::support::{Harness, LOG_KEY, PERMIT_KEY, run};
 
 /// A running `mandate serve` on a test's database.
 struct Program {
@@ -38,6 +38,9 @@ impl Program {
         let secrets = folder.join("secrets-key");
         std::fs::remove_file(&secrets).ok();
         assert!(Command::new(mandate).args(["secrets-key", "generate"]).arg(&secrets).stdout(Stdio::null()).status().unwrap().success());
+        let log_key = folder.join("log-key.pem");
+        std::fs::write(&log_key, LOG_KEY).unwrap();
+        std::fs::set_permissions(&log_key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let (main, health) = (free_address(), free_address());
         let mut command = Command::new(mandate);
         command.arg("serve").env("MANDATE_HOME", &folder).stdout(Stdio::null()).stderr(Stdio::null());
@@ -46,6 +49,7 @@ impl Program {
         }
         command
             .env("MANDATE__PERMITS__KEY_FILE", &key)
+            .env("MANDATE__EVIDENCE__KEY_FILE", &log_key)
             .env("MANDATE__SECRETS__KEY_FILE", &secrets)
             .env("MANDATE__LISTEN__ADDRESS", main.to_string())
             .env("MANDATE__LISTEN__HEALTH_ADDRESS", health.to_string())

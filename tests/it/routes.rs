@@ -31,6 +31,10 @@ pub fn absent(parameter: &str) -> String {
         "second_factor_id" => "fac",
         "platform" => return "itslearning".to_owned(),
         "kind" => return "export".to_owned(),
+        "entry_id" => "ent",
+        "log" => "cus",
+        "epoch" => return "1".to_owned(),
+        "*path" => return "checkpoint".to_owned(),
         "index" => return "999999".to_owned(),
         "slug" => return "not-found".to_owned(),
         "file" | "asset" | "name" => return "index.html".to_owned(),
@@ -212,6 +216,8 @@ pub async fn neighbours(h: &Harness) -> BTreeMap<&'static str, String> {
         ("api_key_id", mette.post("/api/v1/api-keys", &key).await.expect(201).text("/id")),
         ("suspension_id", mette.post("/api/v1/suspensions", &json!({"ground": "x"})).await.expect(201).text("/id")),
         ("recipient_id", first("/api/v1/recipients").await),
+        ("entry_id", first("/api/v1/evidence/entries").await),
+        ("log", h.customer("Søby")),
         ("account_recovery_id", {
             let path = format!("/api/admin/v1/customers/{}/account-recoveries", h.customer("Søby"));
             let body = json!({"membership": first("/api/v1/people").await, "agreement": first("/api/v1/agreements").await});

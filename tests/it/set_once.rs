@@ -39,6 +39,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_ops idempotency: answer attempt claimed_at committed_at expires_at fingerprint receipts status DELETE",
     "mandate_ops instruction_draft: changed_at digest document_id prepared_by scope subjects text",
     "mandate_ops log_head: edge last_at size",
+    "mandate_ops log_key: activated_at retired_at withdrawn_at",
     "mandate_ops login_slowdown: failures last_at subject_hash DELETE",
     "mandate_ops membership: ended_at",
     "mandate_ops ops_person: admitted_at approved_by ended_at",

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use crate::support::{Harness, KARI, PERMIT_KEY, bare, connect_as_owner, export, instruction, run_today, try_sql, with};
+use crate::support::{Harness, KARI, LOG_KEY, PERMIT_KEY, bare, connect_as_owner, export, instruction, run_today, try_sql, with};
 use mandate::base::Digest;
 use mandate::db::{LogId, Role};
 
@@ -40,9 +40,10 @@ impl Server {
     async fn start(h: &Harness, name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stopped-{}-{name}", h.database.name));
         std::fs::create_dir_all(&folder).unwrap();
-        let key = folder.join("permit-key.pem");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&key).unwrap();
-        std::io::Write::write_all(&mut file, PERMIT_KEY).unwrap();
+        for (name, key) in [("permit-key.pem", PERMIT_KEY), ("log-key.pem", LOG_KEY)] {
+            let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join(name));
+            std::io::Write::write_all(&mut file.unwrap(), key).unwrap();
+        }
         let secrets = folder.join("secrets-key");
         std::fs::remove_file(&secrets).ok();
         let made = Command::new(env!("CARGO_BIN_EXE_mandate")).args(["secrets-key", "generate"]).arg(&secrets).output().unwrap();
@@ -56,6 +57,7 @@ impl Server {
             ("MAIL__DIRECTORY", "mail"),
             ("DOCUMENTS__SPOOL_DIRECTORY", "spool"),
             ("PERMITS__KEY_FILE", "permit-key.pem"),
+            ("EVIDENCE__KEY_FILE", "log-key.pem"),
             ("SECRETS__KEY_FILE", "secrets-key"),
         ] {
             command.env(format!("MANDATE__{key}"), folder.join(value));

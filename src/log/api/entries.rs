@@ -8,7 +8,7 @@ use super::super::summary;
 use super::proofs::tree_of;
 use crate::app::App;
 use crate::base::{EntryId, Error, Instant, Page, Result, TypedId, from_value};
-use crate::db::{LogId, Role};
+use crate::db::{LogId, Notary as _, Role};
 use crate::evidence::{EntryFilter, LogView, Receipt, StoredEntry, entry_by_id, inclusion_proof, log_by_id, logs, page_of_entries};
 use crate::http::{Json, PathId, Query};
 use crate::identity::{InstitutionCaller, OpsCaller};
@@ -119,13 +119,30 @@ pub(super) async fn get_entry(
     }))
 }
 
-/// Lists where every log stands.
+/// Where a log stands, signed.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct LogCheckpointView {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub log: LogView,
+    /// The same as a signed note (C2SP `tlog-checkpoint`); null while nothing is in the log.
+    pub note: Option<String>,
+}
+
+/// Lists where every log stands, with its signed checkpoint.
 #[utoipa::path(get, path = "/api/admin/v1/evidence/logs",
     params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 100 (25)."), ("cursor" = Option<String>, Query, description = "From the page before.")),
-    responses((status = 200, body = Page<LogView>, description = "One page, the reserved logs first.")))]
-pub(super) async fn list_logs(State(app): State<App>, _: OpsCaller, query: Query) -> Result<Json<Page<LogView>>> {
+    responses((status = 200, body = Page<LogCheckpointView>, description = "One page, the reserved logs first.")))]
+pub(super) async fn list_logs(State(app): State<App>, _: OpsCaller, query: Query) -> Result<Json<Page<LogCheckpointView>>> {
     let page = query.page("logs")?;
     let mut read = app.db.read(Role::OpsRead, "list_logs", LogId::REGISTRY).await?;
     let rows = logs(read.conn(), &page).await?;
-    Ok(Json(page.page(rows, LogView::id)))
+    drop(read);
+    let kid = app.db.standing().await?.kid;
+    let Page { data, next_cursor } = page.page(rows, LogView::id);
+    let signed = |log: LogView| {
+        let kid = kid.as_ref().filter(|_| log.size > 0);
+        LogCheckpointView { note: kid.and_then(|kid| app.notary.sign(kid, &log.origin, log.size, log.root)), log }
+    };
+    Ok(Json(Page { data: data.into_iter().map(signed).collect(), next_cursor }))
 }

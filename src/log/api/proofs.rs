@@ -33,7 +33,7 @@ pub(super) async fn tree_of(app: &App, read: &mut ReadTx, log: LogId, epoch: u32
     let (_, root) = place(read.conn(), log, epoch, last).await?;
     if view.epoch == epoch && view.size == size && view.root != root {
         tracing::error!(origin = view.origin, size, "ALARM: the head of a log is not the root of its entries");
-        metrics::counter!("mandate_log_contradictions_total").increment(1);
+        metrics::counter!("log_contradictions_total").increment(1);
         return Err(Error::internal("the head of a log is not the root of its entries"));
     }
     let origin = origin(view.name(), epoch);

@@ -329,6 +329,12 @@ impl Harness {
         id
     }
 
+    /// Another process of the same service, with this key of the logs alone.
+    pub fn app_with_log_key(&self, pem: &[u8]) -> App {
+        let notary = Arc::new(LogNotary::from_pem(pem, &self.checkpoints).unwrap());
+        App { db: self.app.db.with_notary(notary.clone()), notary, ..self.app.clone() }
+    }
+
     /// Texts of the mail that was sent so far and has these words.
     pub async fn mail_with(&self, words: &str) -> Vec<String> {
         mandate::app::deliver_due(&self.app).await.unwrap();

@@ -12,7 +12,7 @@ mod samples;
 mod sql;
 
 pub use client::{Answer, Client, fresh_key};
-pub use harness::{Harness, PERMIT_KEY, START, run, run_today};
+pub use harness::{Harness, LOG_KEY, PERMIT_KEY, START, run, run_today};
 pub use logged::statements;
 pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
