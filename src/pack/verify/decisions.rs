@@ -247,6 +247,6 @@ impl<'a> Passage<'a> {
     fn is_settled(&self, export: ExportId, now: Instant) -> bool {
         let Some(export) = self.facts.exports.get(&export) else { return false };
         let once = self.facts.version(export.grant.instruction).is_none_or(|(_, version)| version.scope.once);
-        !(once && export.redeemed) && !export.holds(now)
+        !(export.holds(now) || once && export.redeemed)
     }
 }

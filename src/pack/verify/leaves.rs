@@ -278,7 +278,7 @@ impl Passage<'_> {
 /// Every list of subjects that is not there is named by a later entry, and no other.
 pub(super) fn erasures(gathered: &Gathered, manifest: &Manifest, found: &mut Findings) {
     for (at @ (epoch, index), word) in &gathered.without_subjects {
-        if !gathered.erased.get(at).is_some_and(|by| by > at) {
+        if gathered.erased.get(at).is_none_or(|by| by <= at) {
             let what = format!("its subjects are gone, and no entry says that they were erased ({word})");
             found.tampered(Check::Erasures, Place::entry(PackLog::Customer, *epoch, *index), what);
         }
