@@ -6,8 +6,9 @@
     clippy::panic,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     clippy::cast_possible_truncation,
-    reason = "a test fails by panicking, tells what it measured, and counts small numbers"
+    reason = "a test fails by panicking, reads its own settings, tells what it measured, and counts small numbers"
 )]
 
 mod contents;

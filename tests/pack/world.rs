@@ -172,7 +172,7 @@ impl<S: FnMut(bool, Entry)> World<S> {
     }
 
     pub fn request(&self, purpose: &str, subject: u64) -> ExportRequest {
-        let unit = Some(if subject % 2 == 0 { "S01" } else { "S02" }.parse().unwrap());
+        let unit = Some(if subject.is_multiple_of(2) { "S01" } else { "S02" }.parse().unwrap());
         let reference = format!("pupil-{subject}").parse().unwrap();
         ExportRequest {
             platform: code("itslearning"),
@@ -291,7 +291,7 @@ impl<S: FnMut(bool, Entry)> World<S> {
         self.chunk(export, 1);
         self.chunk(export, 2);
         self.complete(export, 100);
-        let refused = self.request(if number % 2 == 0 { "marketing" } else { "elsewhere" }, number);
+        let refused = self.request(if number.is_multiple_of(2) { "marketing" } else { "elsewhere" }, number);
         self.ask(&refused, false, None);
     }
 }
