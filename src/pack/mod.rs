@@ -4,10 +4,10 @@
 
 mod format;
 mod make;
-mod verify;
+mod verifier;
 mod write;
 
 pub use format::*;
 pub use make::{WORK, routes};
-pub use verify::{Check, Finding, Options, Place, Report, Summary, Verdict, verify};
+pub use verifier::{Check, Finding, Options, Place, Report, Summary, Verdict, verify};
 pub use write::{PackEntry, PackWriter};
