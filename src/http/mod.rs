@@ -41,6 +41,6 @@ pub use naming::{REQUEST_ID, RequestId};
 pub use openapi::openapi;
 pub use problem::ProblemBody;
 pub use query::{PathId, Query};
-pub use route::{Route, check, router, router_without_envelope, routes};
+pub use route::{Route, checked, router, router_without_envelope, routes};
 pub use serving::{Bounds, serve};
 pub use upload::Upload;
