@@ -19,6 +19,7 @@ use super::idempotency::{Keeping, once};
 use super::kind::{Idempotency, Kind};
 use super::limits::{self, Bucket, Standing};
 use super::listing::{Form, as_csv, negotiated, vary};
+use super::places::Holding;
 use super::query::check_declared;
 use super::upload::cap;
 use super::{Access, Attempt, ClientAddress, Host, IdempotencyKey, Identified, JSON_LIMIT, Principal, Route, Surface};
@@ -61,6 +62,7 @@ struct Passed {
     principal: Option<Principal>,
     key: Option<IdempotencyKey>,
     csv: bool,
+    holding: Holding,
 }
 
 impl<S: Host> Guard<S> {
@@ -94,8 +96,15 @@ impl<S: Host> Guard<S> {
     }
 
     async fn check(&self, request: &mut Request, attempt: Option<&mut Attempt>, passed: &mut Passed) -> Result<()> {
+        if let Some(places) = self.host.places() {
+            passed.holding = places.take(self.access.surface())?;
+        }
         if self.access == Access::Public {
-            self.count_address(ClientAddress::of(request), passed)?;
+            let client = ClientAddress::of(request);
+            self.count_address(client, passed)?;
+            if let Some(places) = self.host.places() {
+                places.count_stranger(&mut passed.holding, client)?;
+            }
         } else {
             let client = ClientAddress::of(request);
             let who = self.authenticated(bearer(request.headers()), client, passed).await?;
@@ -145,6 +154,9 @@ impl<S: Host> Guard<S> {
             (_, false) => limits::Kind::Session,
         };
         self.count(kind, who.principal.map(|principal| Bucket::Credential(principal.credential)), passed)?;
+        if let (Some(places), Some(principal)) = (self.host.places(), &who.principal) {
+            places.count(&mut passed.holding, self.access.surface(), principal)?;
+        }
         Ok(who)
     }
 

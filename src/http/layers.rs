@@ -33,13 +33,8 @@ pub(super) async fn envelope<S: Host>(State(host): State<S>, mut request: Reques
     request.extensions_mut().insert(RequestId(Arc::clone(&seen.request_id)));
     let span = tracing::info_span!("request", request_id = %seen.request_id);
     let inner = Arc::clone(&seen);
-    let place = match host.admit(seen.surface()) {
-        Ok(place) => place,
-        Err(error) => return seen.finish(error.into_response()),
-    };
     let lost = host.lost(seen.surface());
     let work = async move {
-        let _place = place;
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         inner.finish(answer.unwrap_or_else(|_| Error::internal("a handler panicked").into_response()))
     };

@@ -32,7 +32,7 @@ async fn served(connections: usize) -> Served {
         "slow"
     });
     let router = Router::new().route("/", get(async || "quick")).route("/slow", slow);
-    let bounds = Bounds { connections, headers: Duration::from_millis(500) };
+    let bounds = Bounds { connections, per_address: connections, headers: Duration::from_millis(500) };
     let ended = tokio::spawn(serve(listener, router, bounds, stop.clone()));
     Served { address, stop, release, ended }
 }

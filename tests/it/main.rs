@@ -19,6 +19,7 @@ mod chunks;
 mod citations;
 mod conventions;
 mod conventions_walk;
+mod crowds;
 mod endings;
 mod export_in_force;
 mod failure_clients;

@@ -219,7 +219,7 @@ pub(super) fn answer(answer: Answer) -> Result<Response> {
             replayed(again, (StatusCode::CREATED, Json(view)))
         }
         Answer::Refused { refusal, receipt, again } => replayed(again, refused(&refusal, &receipt)),
-        Answer::ChunkAuthorised { export, chunk_no, except, receipt, again } => {
+        Answer::ChunkAuthorised { export, chunk_no, except, receipt, again, .. } => {
             replayed(again, (StatusCode::CREATED, Json(ChunkAuthorisation { id: export, chunk_no, except, receipt })))
         }
         Answer::Reported { export, event, receipt, again } => {

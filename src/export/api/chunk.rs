@@ -12,7 +12,7 @@ use crate::base::{Error, ExportId, Reference, Result, Volume, to_value};
 use crate::db::{LogId, Role};
 use crate::evidence::ReasonCode;
 use crate::export::gate::{self, Ask, Asked, AskedChunk};
-use crate::export::store;
+use crate::export::{store, touch};
 use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -56,6 +56,7 @@ pub(super) async fn authorise_chunk(
     drop(read);
     let Some(customer) = customer else {
         let request = json!({"export": export, "chunk_no": body.chunk_no});
+        touch::nobody(&app, &caller, &export.to_string(), None);
         return refuse_unknown(&app, &caller, request, "chunks", Some(hashes), ReasonCode::PermitNotRedeemed).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(Error::internal)?;
