@@ -53,3 +53,4 @@ mod stops;
 mod storm;
 mod support;
 mod tenancy;
+mod unknown_customers;
