@@ -27,6 +27,7 @@ mod failure_database;
 mod failure_pools;
 mod failure_shutdown;
 mod failure_sockets;
+mod foreign_bodies;
 mod foreign_ids;
 mod foreign_rows;
 mod gate_reasons;
