@@ -85,6 +85,9 @@ pub enum Error {
     /// 429: too many requests; seconds until the next try.
     #[error("too many requests")]
     TooMany(u64),
+    /// 431: the request's line and headers are larger than any route takes (bytes).
+    #[error("headers too large")]
+    HeadersTooLarge(usize),
     /// 503: not now; seconds until the next try, and the cause for the log.
     #[error("unavailable: {cause}")]
     Unavailable {

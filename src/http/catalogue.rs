@@ -61,6 +61,8 @@ problems! {
         "This change needs the entity tag of the copy it is based on. Read the resource, and send its ETag as If-Match.";
     TOO_MANY, 429, "too-many-requests", "Too many requests",
         "The limit for this key, session or address is used up. Wait for the seconds in Retry-After.";
+    HEADERS, 431, "headers-too-large", "The headers are too large",
+        "The request's line and headers have more bytes than are read. Send shorter headers, or fewer; what is long belongs into the body. Far past the limit, or with more than 100 headers, the answer has this status and no body.";
     INTERNAL, 500, "internal", "Internal error",
         "A fault of the service. It is in the service's log under request_id; quote it when reporting. Whether a change took effect is unknown: send it again with the same idempotency key. At the gate, no answer means that nothing may leave.";
     UNAVAILABLE, 503, "unavailable", "Unavailable for the moment",
@@ -91,6 +93,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Invalid(_) => &INVALID,
         Error::PreconditionRequired => &PRECONDITION,
         Error::TooMany(_) => &TOO_MANY,
+        Error::HeadersTooLarge(_) => &HEADERS,
         Error::Internal(_) => &INTERNAL,
         Error::Unavailable { .. } => &UNAVAILABLE,
         Error::OutcomeUnknown => &OUTCOME_UNKNOWN,

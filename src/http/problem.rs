@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::catalogue::entry;
+use super::idempotency::REPLAYED;
 use super::limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::base::{Error, Fault};
 
@@ -18,7 +19,7 @@ use crate::base::{Error, Fault};
 const TYPES: &str = "/docs/problems/";
 
 /// The headers of a failed response that its problem keeps.
-const CARRIED: [HeaderName; 3] = [ALLOW, RATE_LIMIT, RATE_LIMIT_POLICY];
+const CARRIED: [HeaderName; 4] = [ALLOW, RATE_LIMIT, RATE_LIMIT_POLICY, REPLAYED];
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
@@ -88,6 +89,7 @@ fn detail(error: &Error) -> String {
         Error::UnsupportedMediaType(accepted) => return format!("Content-Type must be {accepted}."),
         Error::TooLarge(limit) if *limit > 0 => return format!("The body may have at most {limit} bytes."),
         Error::TooLarge(_) => "The body has more bytes than the route takes.",
+        Error::HeadersTooLarge(limit) => return format!("The line and headers of a request may have at most {limit} bytes."),
         Error::BadParameters(faults) | Error::Invalid(faults) => {
             return match faults.len() {
                 1 => "There is 1 fault.".to_owned(),

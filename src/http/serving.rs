@@ -27,9 +27,9 @@ use super::ClientAddress;
 use super::places::{Holder, Shares};
 use super::upload::Stopping;
 
-/// The most bytes of a request's line and headers; past it, the answer is 431.
-const HEADERS: usize = 32 * 1024;
-/// The most bytes that are kept of what a client has sent and nobody has read yet.
+/// The most bytes that are kept of what a client has sent and nobody has read yet. Headers that do
+/// not fit are a 431 without a body, since no request is there to answer; those that do are held to
+/// the smaller limit of the envelope.
 const BUFFER: usize = 64 * 1024;
 /// The pause after the system refused a connection: it has run out of something.
 const BREATH: Duration = Duration::from_millis(500);
@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     let shares = Arc::new(Shares::default());
     let connections = TaskTracker::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers).max_header_size(HEADERS).max_buf_size(BUFFER);
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers).max_header_size(BUFFER).max_buf_size(BUFFER);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;

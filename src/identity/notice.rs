@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::store::{self, Binding, Invitee};
 use super::token;
-use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, Result, TypedId as _};
+use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, PersonId, Result, TypedId as _};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -64,9 +64,17 @@ pub(super) async fn invite(tx: &mut WriteTx, log: LogId, invitee: Invitee, addre
     Ok(())
 }
 
-/// Tells a person who has a password already that there is another membership.
-pub(super) async fn tell_member(tx: &mut WriteTx, customer: CustomerId, address: Email, about: Uuid) -> Result<()> {
-    let name = store::own_customer(tx.conn()).await?.name;
+/// Tells a new member how to come in: by an invitation, or, who has a password already, by that.
+pub(super) async fn welcome(
+    tx: &mut WriteTx,
+    (customer, name): (CustomerId, &str),
+    (person, has_password): (PersonId, bool),
+    address: Email,
+    about: Uuid,
+) -> Result<()> {
+    if !has_password {
+        return invite(tx, customer.into(), Invitee::Person(person), address, "POST /api/v1/invitation-acceptances", about).await;
+    }
     let body = format!("You are now a member of {name} in Mandate. Log in with your present password and the customer {customer}.");
     let subject = "You have another membership in Mandate";
     let message = NewMessage { customer: customer.into(), purpose: "membership", subject_id: about, address, subject, body };

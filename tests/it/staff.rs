@@ -60,6 +60,37 @@ async fn one_ops_session_adds_nobody_and_a_second_person_does_after_all_were_tol
 }
 
 #[tokio::test]
+async fn an_address_is_free_again_once_its_proposal_has_ended() {
+    run(async |h: &Harness| {
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        let new = json!({"email": "new@ops.example", "name": "New", "role": "ops_privacy"});
+        let propose = async || format!("{STAFF}/{}", admin.post(STAFF, &new).await.expect(201).text("/id"));
+        // Turned down.
+        let one = propose().await;
+        // Negative control: while it waits, and while an invitation is on its way, the address is taken.
+        assert_eq!(admin.post(STAFF, &new).await.expect(409).text("/code"), "ops_person_exists");
+        admin.post(&format!("{one}/endings"), &json!({})).await.expect(201);
+        // Approved, and the invitation never accepted.
+        let two = propose().await;
+        security.post(&format!("{two}/approvals"), &json!({})).await.expect(201);
+        admin.post(STAFF, &new).await.expect(409);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let late = mandate::demo::invitation(&h.mail, "new@ops.example").unwrap();
+        h.advance(Duration::days(7));
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        admin.post(&format!("{two}/endings"), &json!({})).await.expect(201);
+        let three = format!("{STAFF}/{}", admin.post(STAFF, &new).await.expect(201).text("/id"));
+        security.post(&format!("{three}/approvals"), &json!({})).await.expect(201);
+        let accept = json!({"token": late, "password": h.access.password});
+        h.nobody.post("/api/admin/v1/invitation-acceptances", &accept).await.expect(422);
+        // The last one comes, and is itself: its step-up is checked against its own password.
+        let joined = joined(h, "new@ops.example").await;
+        assert_eq!(format!("{STAFF}/{}", joined.get("/api/admin/v1/me").await.expect(200).text("/ops_person")), three);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn for_72_hours_a_newcomer_is_nobodys_second_person() {
     run(async |h: &Harness| {
         let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);

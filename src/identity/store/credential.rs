@@ -82,7 +82,7 @@ pub async fn credential_of_ops_email(conn: &mut PgConnection, email: &Email) -> 
 pub async fn credential_of_ops_person(conn: &mut PgConnection, ops_person: OpsPersonId) -> Result<Credential> {
     let row = sqlx::query!(
         r#"SELECT o.email AS "email: Email", c.password_hash, f.id AS "id?: SecondFactorId", f.sealed AS "sealed?", f.last_step AS "last_step?"
-           FROM ops_person o CROSS JOIN LATERAL ops_credential_by_email(o.email) c
+           FROM ops_person o JOIN LATERAL ops_credential_by_email(o.email) c ON c.ops_person_id = o.id
                 LEFT JOIN second_factor f ON f.ops_person_id = o.id AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL
            WHERE o.id = $1 AND o.ended_at IS NULL"#,
         ops_person as OpsPersonId

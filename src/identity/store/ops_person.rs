@@ -90,7 +90,7 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
 /// Adds an ops person who waits to be admitted; one with a password hash, the command line's, is.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the address is taken.
+/// [`Error::Conflict`] when somebody whose access has not ended has the address.
 pub async fn insert_ops_person(
     tx: &mut WriteTx,
     (email, name, role): (&Email, &Name, OpsRole),
@@ -111,7 +111,7 @@ pub async fn insert_ops_person(
     )
     .execute(tx.conn())
     .await
-    .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address exists, or existed."))?;
+    .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address is there, or waits for approval."))?;
     Ok(id)
 }
 
