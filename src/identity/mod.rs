@@ -37,5 +37,12 @@ const NOTICE_PURPOSE: &str = "first_signatory_notice";
 /// Purpose of the notice to an agreement's contact about the recovery of an account.
 const RECOVERY_PURPOSE: &str = "account_recovery_notice";
 
+/// Purpose of the notice to an ops person about the recovery of the account.
+const OPS_RECOVERY_PURPOSE: &str = "ops_recovery_notice";
+
 /// What deliveries of this feature's messages set in motion.
-pub const EFFECTS: Effects = &[(NOTICE_PURPOSE, api::first_signatory_notified), (RECOVERY_PURPOSE, api::recovery_notified)];
+pub const EFFECTS: Effects = &[
+    (NOTICE_PURPOSE, api::first_signatory_notified),
+    (RECOVERY_PURPOSE, api::recovery_notified),
+    (OPS_RECOVERY_PURPOSE, api::ops_recovery_notified),
+];
