@@ -69,8 +69,20 @@ const DEFINERS: &[&str] = &[
     "session_by_token",
 ];
 
-/// Global tables whose rows belong to somebody all the same.
-const OWNED_GLOBAL: [&str; 2] = ["api_key", "session"];
+/// Global tables whose rows belong to somebody all the same, or hold a line per customer: policies
+/// hold for them too.
+const OWNED_GLOBAL: &[&str] = &[
+    "api_key",
+    "email_change",
+    "export_directory",
+    "external_id",
+    "job",
+    "log",
+    "ops_recovery",
+    "recovery_code",
+    "second_factor",
+    "session",
+];
 
 /// Names every fault of the schema and of the logins; empty when the service may run.
 ///
@@ -158,9 +170,9 @@ async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     }
     let open: Vec<(String,)> = sqlx::query_as(
         "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1",
     )
-    .bind(OWNED_GLOBAL.map(str::to_owned).as_slice())
+    .bind(OWNED_GLOBAL)
     .fetch_all(&db.pool(Role::App))
     .await?;
     faults.extend(open.into_iter().map(|(table,)| format!("table {table} lacks forced row level security")));

@@ -251,6 +251,10 @@ events! {
     }
     /// An export that had never ended was closed by the service.
     ExportSwept = "export.swept" { export: ExportId, reconciled: Reconciliation, }
+    /// A platform reported that an export is complete which the service had closed. The closing holds, and its volume with it.
+    ExportReportedLate = "export.reported_late" {
+        export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>, reconciled: Reconciliation,
+    }
 }
 
 crate::words! {

@@ -26,7 +26,9 @@ pub use caller::{Caller, InstitutionCaller, InstitutionCredential, OpsCaller, Op
 pub use model::{Authority, AuthorityKind, Needs, Secret};
 pub use password::{PasswordHasher, PasswordParams};
 pub use secrets_key::SecretsKey;
-pub use store::{Signatory, anyone_with_authority, held, last_step_of, ops_stepped_up, signatory, two_persons};
+pub use store::{
+    Sealing, Signatory, anyone_with_authority, held, last_step_of, ops_stepped_up, reseal_secrets, sealed_secrets, signatory, two_persons,
+};
 pub use totp::{TotpSecret, step_at};
 
 use crate::delivery::Effects;

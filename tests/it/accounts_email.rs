@@ -6,7 +6,7 @@ use chrono::Duration;
 use serde_json::{Value, json};
 
 use crate::accounts::{at_soby_too, by_password, count, entries, mails, slug};
-use crate::support::{ADMIN, Answer, Client, Harness, KARI, MAJA, SECURITY, run};
+use crate::support::{ADMIN, Answer, Client, Harness, KARI, MAJA, SECURITY, fresh_key, run};
 use mandate::db::LogId;
 
 const NEW: &str = "kari@elsewhere.example";
@@ -14,7 +14,7 @@ const CHANGES: &str = "/api/v1/me/email-changes";
 const PROOFS: &str = "/api/v1/me/email-confirmations";
 
 async fn asked(client: &Client, email: &str) -> Answer {
-    client.post_with(CHANGES, &[("x-request-id", "same"), ("idempotency-key", email)], &json!({"email": email})).await
+    client.post_with(CHANGES, &[("x-request-id", "same"), ("idempotency-key", &fresh_key())], &json!({"email": email})).await
 }
 
 async fn token(h: &Harness, address: &str) -> Option<String> {
@@ -31,7 +31,7 @@ async fn a_new_address_counts_once_it_is_proved_and_the_old_one_and_every_custom
     run(async |h: &Harness| {
         at_soby_too(h, KARI, json!([])).await;
         let (nordvik, soby) = (h.customer("Nordvik"), h.customer("Søby"));
-        let kari = h.login(KARI).await;
+        let (kari, _) = by_password(h, KARI, &h.access.password, Some(&nordvik)).await;
         assert_eq!(slug(&asked(&kari, NEW).await.expect(403)), "step-up-required");
         h.step_up(&kari, KARI).await;
         let (elsewhere, _) = by_password(h, KARI, &h.access.password, Some(&soby)).await;
@@ -146,7 +146,8 @@ async fn an_ops_person_changes_the_address_the_same_way() {
 #[tokio::test]
 async fn recovery_codes_are_renewed_with_step_up_and_the_old_ones_end() {
     run(async |h: &Harness| {
-        for (surface, email, log) in [("/api/v1", KARI, crate::accounts::log_of(h, "Nordvik")), ("/api/admin/v1", ADMIN, LogId::PROCESSOR)] {
+        for (surface, email, log) in [("/api/v1", KARI, crate::accounts::log_of(h, "Nordvik")), ("/api/admin/v1", ADMIN, LogId::PROCESSOR)]
+        {
             let client = h.person(email).await;
             let old = h.enrol(&client, surface, email).await;
             let path = format!("{surface}/me/recovery-codes");
@@ -156,9 +157,8 @@ async fn recovery_codes_are_renewed_with_step_up_and_the_old_ones_end() {
             let renewed = client.post_with(&path, &key, &json!({})).await.expect(201);
             let new: Vec<String> = serde_json::from_value(renewed.json()["recovery_codes"].clone()).unwrap();
             assert_eq!((new.len(), renewed.json()["second_factor"]["recovery_codes_left"].as_u64()), (10, Some(10)));
-            // What shows a secret is not kept to be shown again.
-            let again = client.post_with(&path, &key, &json!({})).await;
-            assert!(again.status == 409 && !new.iter().any(|code| String::from_utf8_lossy(&again.bytes).contains(code)));
+            // The same request sent again draws no others.
+            assert_eq!(client.post_with(&path, &key, &json!({})).await.expect(201).json(), renewed.json());
             let session = client.get(&format!("{surface}/me")).await.expect(200).text("/session");
             let step_up = async |code: &str| {
                 let body = json!({"password": h.access.password, "code": code});

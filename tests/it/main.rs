@@ -44,6 +44,7 @@ mod permit_keys;
 mod permit_vectors;
 mod replayed;
 mod routes;
+mod secrets_key;
 mod set_once;
 mod shadow_report;
 mod single_mode;

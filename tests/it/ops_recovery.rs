@@ -147,7 +147,8 @@ async fn the_database_lets_nobody_draw_a_token_or_be_two_of_the_three() {
             assert!(try_sql(&mut ops, refused).await.unwrap_err().contains(constraint), "{refused}");
         }
         // Control: somebody else; and then never again.
-        let other = "UPDATE ops_recovery SET approved_by = (SELECT o.id FROM ops_person o WHERE o.role = 'ops_security'), approved_at = now()";
+        let other =
+            "UPDATE ops_recovery SET approved_by = (SELECT o.id FROM ops_person o WHERE o.role = 'ops_security'), approved_at = now()";
         assert_eq!(try_sql(&mut ops, other).await, Ok(1));
         let again = "UPDATE ops_recovery SET approved_at = approved_at + interval '1 s'";
         assert!(try_sql(&mut ops, again).await.unwrap_err().contains("ops_recovery_set_once"));

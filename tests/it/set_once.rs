@@ -30,7 +30,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_eraser export_chunk: last_nonce last_reference",
     "mandate_eraser log_head: edge last_at size",
     "mandate_gate api_key: last_used_on",
-    "mandate_gate export: aborted_at chunk_bytes chunk_files chunk_rows chunks completed_at last_chunk_at last_chunk_no redeemed_at report stopped_at stopped_index swept_at",
+    "mandate_gate export: aborted_at chunk_bytes chunk_files chunk_rows chunks completed_at last_chunk_at last_chunk_no late_report redeemed_at report stopped_at stopped_index swept_at",
     "mandate_gate instruction_usage: bytes files rows",
     "mandate_gate log_head: edge last_at size",
     "mandate_ops account_recovery: approved_at approved_by notice_id withdrawn_at",

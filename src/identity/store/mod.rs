@@ -10,6 +10,7 @@ mod member;
 mod ops_person;
 mod ops_recovery;
 mod recovery;
+mod sealing;
 mod second_factor;
 mod session;
 mod slowdown;
@@ -43,6 +44,7 @@ pub(super) use recovery::{
     AccountRecoveryView, approve_recovery, authority_suspended, confirm_authority, insert_recovery, open_recovery, person_of_membership,
     recover_person, recoveries, recovery, recovery_notified, suspend_authority, withdraw_recovery,
 };
+pub use sealing::{Sealing, reseal_secrets, sealed_secrets};
 pub use second_factor::last_step_of;
 pub(super) use second_factor::{
     FactorInUse, StoredFactor, begin_email_change, begin_factor, begun_factor, change_email, change_password, confirm_factor,
