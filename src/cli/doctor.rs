@@ -163,7 +163,8 @@ async fn schema(config: &Config, db: &Db, installation: bool, findings: &mut Fin
         Err(error) => findings.bad(format!("permit keys of the database: {}", words(&error))),
     }
     match secrets_key::left(config, db).await {
-        Ok(left) => findings.judge("secrets of the database", left),
+        Ok(None) => {}
+        Ok(Some(left)) => findings.judge("secrets of the database", left),
         Err(error) => findings.bad(format!("secrets of the database: {}", words(&error))),
     }
     match db.installation().await {

@@ -67,9 +67,10 @@ fn key(config: &Config) -> Result<SecretsKey, Failure> {
     }
 }
 
-/// Secrets of the database that are not under the present key, a line for each kind.
-pub(super) async fn left(config: &Config, db: &Db) -> crate::base::Result<Vec<String>> {
-    let Ok(key) = key(config) else { return Ok(Vec::new()) };
+/// Secrets of the database that are not under the present key, a line for each kind; `None` without
+/// a key to tell by.
+pub(super) async fn left(config: &Config, db: &Db) -> crate::base::Result<Option<Vec<String>>> {
+    let Ok(key) = key(config) else { return Ok(None) };
     let Sealing { previous, neither, .. } = sealed_secrets(db, &key).await?;
     let mut lines = Vec::new();
     if previous > 0 {
@@ -78,7 +79,7 @@ pub(super) async fn left(config: &Config, db: &Db) -> crate::base::Result<Vec<St
     if neither > 0 {
         lines.push(format!("{neither} open with no key that is set: set the one before it as secrets.previous_key_file"));
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 fn generate() -> std::io::Result<String> {
