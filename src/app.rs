@@ -120,7 +120,7 @@ impl App {
         let cost = config.passwords;
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
-        let secrets = SecretsKey::from_text(&std::fs::read_to_string(&config.secrets.key_file).map_err(Error::internal)?)?;
+        let secrets = SecretsKey::of_files(&config.secrets.key_file, &config.secrets.previous_key_file)?;
         let mail = FileTransport::new(&config.mail.directory);
         let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
         let app = Self::new(AppParts { db, permits, passwords, secrets, mail, spool, metrics, alarms });

@@ -120,6 +120,8 @@ pub struct Permits {
 pub struct Secrets {
     /// The file of the key that encrypts second factors; empty when not set.
     pub key_file: PathBuf,
+    /// The file of the key before it, or after it while it is handed out; empty when not set.
+    pub previous_key_file: PathBuf,
 }
 
 /// Section `mail`.

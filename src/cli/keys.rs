@@ -2,16 +2,13 @@
 //! login of the ops role may do it, as with the first ops person; each act but `generate` and `list`
 //! is an entry. A private key is a file that nobody but the service's account can read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
 use super::failure::{Failure, words};
 use super::print::say;
-use super::{Context, demo, serve};
+use super::{Context, demo, key_file, serve};
 use crate::app::key_files;
 use crate::config::Config;
 use crate::db::server::data_home;
@@ -57,7 +54,9 @@ pub(super) enum Command {
 /// Runs the command.
 pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     if let Command::Generate { file } = command {
-        return make(&file);
+        key_file::make(&file, generate)?;
+        say(format!("wrote a new key to {}; name it in permits.key_file, or put it into permits.key_directory", file.display()));
+        return Ok(());
     }
     let mut config = context.config()?;
     if !config.names_a_database() && are_unset(&config) {
@@ -157,35 +156,9 @@ pub(super) async fn missing(config: &Config, db: &Db) -> crate::base::Result<Vec
     Ok(wanted.filter(|key| !here(&key.kid)).map(|key| format!("the file of {}, which is {}, is not here", key.kid, key.state())).collect())
 }
 
-fn make(file: &Path) -> Result<(), Failure> {
-    write(file).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(format!("{} exists and was left as it is: name another file", file.display())),
-        _ => Failure::file("write", file, &error),
-    })?;
-    say(format!("wrote a new key to {}; name it in permits.key_file, or put it into permits.key_directory", file.display()));
-    Ok(())
-}
-
 /// The file's path, with a new key in it if it was not there.
 pub(super) fn ensure(file: &Path) -> Result<PathBuf, Failure> {
-    match write(file) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Failure::file("write", file, &error)),
-        _ => Ok(file.to_path_buf()),
-    }
-}
-
-/// Writes beside the final name and links it there, so that a key that has the name is whole and
-/// an existing one is never replaced.
-fn write(file: &Path) -> std::io::Result<()> {
-    if file.exists() {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    let text = generate()?;
-    let partial = file.with_extension(format!("partial-{}", std::process::id()));
-    let mut open: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&partial)?;
-    let written = open.write_all(text.as_bytes()).and_then(|()| open.sync_all()).and_then(|()| std::fs::hard_link(&partial, file));
-    std::fs::remove_file(&partial)?;
-    written
+    key_file::ensure(file, generate)
 }
 
 fn generate() -> std::io::Result<String> {
@@ -197,21 +170,12 @@ fn generate() -> std::io::Result<String> {
 
 /// What is wrong with the file, if anything.
 fn fault(file: &Path) -> Option<String> {
-    let shown = file.display();
-    let meta = match std::fs::metadata(file) {
-        Ok(meta) => meta,
-        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
-    };
-    let mode = meta.permissions().mode() & 0o777;
-    if mode & 0o177 != 0 {
-        return Some(format!("the permit key {shown} has mode {mode:04o}: make it 0400, others may not read it"));
-    }
-    let text = match std::fs::read(file) {
+    let text = match key_file::read(file, "permit key") {
         Ok(text) => text,
-        Err(error) => return Some(format!("the permit key {shown} cannot be read: {error}")),
+        Err(fault) => return Some(fault),
     };
     let told = |error| {
-        let cause = words(&error);
+        let (shown, cause) = (file.display(), words(&error));
         format!("the permit key {shown} is not a P-256 key in PKCS#8 PEM ({cause}): make one with `mandate keys generate FILE`")
     };
     SigningKey::from_pem(&text).err().map(told)
@@ -220,28 +184,21 @@ fn fault(file: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_written_once_for_its_owner_and_signs() {
+    fn a_new_key_signs_and_another_text_is_none() {
         let file = std::env::temp_dir().join(format!("mandate-permit-key-{}.pem", std::process::id()));
         std::fs::remove_file(&file).ok();
-        assert!(fault(&file).unwrap().contains("cannot be read"));
-        make(&file).unwrap();
-        let first = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
-        assert!(first.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{first}");
+        ensure(&file).unwrap();
         assert_eq!(fault(&file), None);
-        let key = jsonwebtoken::EncodingKey::from_ec_pem(first.as_bytes()).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{text}");
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(text.as_bytes()).unwrap();
         let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
         assert!(jsonwebtoken::encode(&header, &serde_json::json!({"sub": "x"}), &key).is_ok());
-        assert!(make(&file).is_err());
-        assert_eq!(ensure(&file).unwrap(), file);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(fault(&file).unwrap().contains("has mode 0640"));
-        std::fs::remove_file(&file).unwrap();
-        std::fs::write(&file, "no key").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&file, "no key").unwrap();
         assert!(fault(&file).unwrap().contains("is not a P-256 key"));
         std::fs::remove_file(&file).unwrap();
     }

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod healthcheck;
+mod key_file;
 mod keys;
 mod logging;
 mod migrate;
@@ -135,7 +136,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Ops(command) => block_on(bootstrap::run(context, command)),
         Command::Clock(command) => block_on(clock::run(context, command)),
         Command::Keys(command) => block_on(keys::run(context, command)),
-        Command::SecretsKey(command) => secrets_key::run(command),
+        Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
     }
 }

@@ -225,9 +225,12 @@ impl Batch {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await
             }
             (Event::ChunkAuthorised { .. }, Ask::Chunk { export, chunk }) => self.chunk(asked, *export, chunk, Some(stored)).await,
-            (event @ (Event::ExportCompleted { export, .. } | Event::ExportAborted { export, .. }), _) => {
-                Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true })
-            }
+            (
+                event @ (Event::ExportCompleted { export, .. }
+                | Event::ExportAborted { export, .. }
+                | Event::ExportReportedLate { export, .. }),
+                _,
+            ) => Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true }),
             (Event::ExportsCompleted { completions }, _) => Ok(Answer::ReportedMany { completions, receipt }),
             _ => Err(Error::internal("an entry of another kind answers this key")),
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{Duration, NaiveDate};
 use chrono_tz::Tz;
 
-use super::model::{NamingRole, Needs};
+use super::model::{Authority, AuthorityKind, NamingRole, Needs, covers};
 use crate::base::{Error, Faults, Instant, OpsPersonId, Reference, Result};
 
 /// A session that nobody used for this long has ended.
@@ -24,6 +24,8 @@ pub const FIRST_SIGNATORY_DELAY: Duration = Duration::hours(72);
 pub const RECOVERY_DELAY: Duration = FIRST_SIGNATORY_DELAY;
 /// How long after that its token can be used.
 pub const RECOVERY_TERM: Duration = Duration::days(7);
+/// How long a new e-mail address can be proved.
+pub const EMAIL_PROOF: Duration = Duration::hours(24);
 /// How long a second factor that was begun can be confirmed.
 pub const ENROLMENT: Duration = Duration::minutes(10);
 /// How many recovery codes come with a factor.
@@ -134,6 +136,13 @@ pub fn key_made(expires_at: Instant, live: i64, now: Instant) -> Result<()> {
         return Err(Error::conflict("two_live_keys", "Two keys of this name are live: revoke one of them first."));
     }
     Ok(())
+}
+
+/// True if somebody may stop the recovery of a member's account, as whoever may stop exports: without
+/// step-up. The person does, who plainly has a way in, and everybody with authority over people.
+#[must_use]
+pub fn may_stop_recovery(is_own: bool, held: &[Authority], now: Instant) -> bool {
+    is_own || covers(held, AuthorityKind::People, &Needs::Kind, now)
 }
 
 /// Notes a new password that is too short.
@@ -285,6 +294,17 @@ mod tests {
     fn a_recovery_suspends_authority_unless_nobody_of_its_customer_could_confirm_it() {
         for (through, others, suspended) in [(true, true, true), (true, false, false), (false, true, true), (false, false, true)] {
             assert_eq!(suspended_by_recovery(through, others), suspended, "{through} {others}");
+        }
+    }
+
+    #[test]
+    fn a_recovery_is_stopped_by_its_person_and_by_whoever_has_authority_over_people() {
+        let held = |kind, begins| [Authority { kind, units: Some([("S01".parse().unwrap())].into()), begins_at: at(begins) }];
+        let (people, export) = (held(AuthorityKind::People, 5), held(AuthorityKind::Export, 0));
+        for (own, held, now, may) in
+            [(true, &export, 0, true), (false, &export, 9, false), (false, &people, 4, false), (false, &people, 5, true)]
+        {
+            assert_eq!(may_stop_recovery(own, held, at(now)), may, "{own} {held:?} {now}");
         }
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::store::{self, Binding, Invitee};
 use super::token;
-use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, PersonId, Result, TypedId as _};
+use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, OpsRecoveryId, PersonId, Result, TypedId as _};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -122,20 +122,55 @@ pub(super) async fn tell_ops(tx: &mut WriteTx, ops_person: OpsPersonId, words: &
     Ok(())
 }
 
+/// Whose account is given back.
+pub(super) enum Recovered {
+    /// A member's, through this customer.
+    Member(CustomerId, AccountRecoveryId),
+    /// An ops person's.
+    Ops(OpsRecoveryId),
+}
+
 /// Mails the token that gives an account back, to the person's own address.
 pub(super) async fn mail_recovery(
     tx: &mut WriteTx,
-    customer: CustomerId,
-    id: AccountRecoveryId,
+    recovered: Recovered,
     address: Email,
     text: &str,
     (opens_at, closes_at): (Instant, Instant),
 ) -> Result<()> {
+    let (customer, subject_id, route, ends, told) = match recovered {
+        Recovered::Member(customer, id) => {
+            let ends = "and your authority is suspended until each institution confirms it";
+            (customer.into(), id.uuid(), "/api/v1/account-recovery-acceptances", ends, "your institution and the processor")
+        }
+        Recovered::Ops(id) => {
+            let ends = "and for 72 hours you count as none of two persons";
+            (LogId::PROCESSOR, id.uuid(), "/api/admin/v1/ops-recovery-acceptances", ends, "your colleagues")
+        }
+    };
     let body = format!(
-        "Your account in Mandate can be recovered. From {opens_at} to {closes_at}, send this token with a new password of at least 12 characters to POST /api/v1/account-recovery-acceptances:\n\n{text}\n\nThe token can be used once. Your second factor ends with it, and your authority is suspended until each institution confirms it. If you did not ask for this, tell your institution and the processor at once.\n"
+        "Your account in Mandate can be recovered. From {opens_at} to {closes_at}, send this token with a new password of at least 12 characters to POST {route}:\n\n{text}\n\nThe token can be used once. Your second factor ends with it, {ends}. If you did not ask for this, tell {told} at once.\n"
     );
     let subject = "The recovery of your account in Mandate";
-    let message = NewMessage { customer: customer.into(), purpose: "account_recovery", subject_id: id.uuid(), address, subject, body };
-    enqueue(tx, message).await?;
+    enqueue(tx, NewMessage { customer, purpose: "account_recovery", subject_id, address, subject, body }).await?;
+    Ok(())
+}
+
+/// Mails to an address that somebody wants for the account: the token that proves it, with where it
+/// goes and how long it is good; without one, that the address has an account already.
+pub(super) async fn mail_to_new_address(
+    tx: &mut WriteTx,
+    about: Uuid,
+    address: Email,
+    proof: Option<(String, String, Instant)>,
+) -> Result<()> {
+    let body = match proof {
+        Some((text, route, expires_at)) => format!(
+            "Somebody asked to use this address for an account in Mandate. If that was you, prove it until {expires_at}: in a session with step-up, send this token to {route}:\n\n{text}\n\nIf it was not you, you need do nothing.\n"
+        ),
+        None => "Somebody asked to use this address for an account in Mandate. It belongs to another account, so nothing changes. If that was not you, you need do nothing.\n".to_owned(),
+    };
+    let (customer, subject) = (tx.home(), "An address for an account in Mandate");
+    enqueue(tx, NewMessage { customer, purpose: "email_change", subject_id: about, address, subject, body }).await?;
     Ok(())
 }

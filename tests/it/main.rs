@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod accounts_email;
 mod accounts_recovery;
 mod alarms;
 mod bad_input;
@@ -40,10 +41,12 @@ mod identity;
 mod logins;
 mod one_call_stops;
 mod operations;
+mod ops_recovery;
 mod permit_keys;
 mod permit_vectors;
 mod replayed;
 mod routes;
+mod secrets_key;
 mod set_once;
 mod shadow_report;
 mod single_mode;

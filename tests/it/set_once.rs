@@ -13,6 +13,7 @@ use crate::support::{
 /// here is immutable once inserted: versions, terms, revocations, contests, confirmations,
 /// documents, entries, permits, keys.
 const MAY_CHANGE: &[&str] = &[
+    "mandate_app account_recovery: withdrawn_at",
     "mandate_app agreement: accepted_at accepted_by in_force_from in_force_until terminated_at",
     "mandate_app api_key: last_used_on revoked_at",
     "mandate_app authority: ended_at",
@@ -22,14 +23,14 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_app log_head: edge last_at size",
     "mandate_app login_slowdown: failures last_at subject_hash DELETE",
     "mandate_app membership: accepted_at ended_at",
-    "mandate_app recovery_code: used_at",
+    "mandate_app recovery_code: ended_at used_at",
     "mandate_app second_factor: confirmed_at ended_at last_step DELETE",
     "mandate_app session: last_used_at revoked_at stepped_up_at",
     "mandate_app suspension: release_id release_proposed_at release_proposed_by released_at released_by",
     "mandate_eraser export_chunk: last_nonce last_reference",
     "mandate_eraser log_head: edge last_at size",
     "mandate_gate api_key: last_used_on",
-    "mandate_gate export: aborted_at chunk_bytes chunk_files chunk_rows chunks completed_at last_chunk_at last_chunk_no redeemed_at report stopped_at stopped_index swept_at",
+    "mandate_gate export: aborted_at chunk_bytes chunk_files chunk_rows chunks completed_at last_chunk_at last_chunk_no late_report redeemed_at report stopped_at stopped_index swept_at",
     "mandate_gate instruction_usage: bytes files rows",
     "mandate_gate log_head: edge last_at size",
     "mandate_ops account_recovery: approved_at approved_by notice_id withdrawn_at",
@@ -42,9 +43,10 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_ops login_slowdown: failures last_at subject_hash DELETE",
     "mandate_ops membership: ended_at",
     "mandate_ops ops_person: admitted_at approved_by ended_at",
+    "mandate_ops ops_recovery: approved_at approved_by notice_id withdrawn_at",
     "mandate_ops permit_key: activated_at retired_at withdrawn_at",
     "mandate_ops platform_suspension: release_id release_proposed_at release_proposed_by released_at released_by",
-    "mandate_ops recovery_code: used_at",
+    "mandate_ops recovery_code: ended_at used_at",
     "mandate_ops second_factor: confirmed_at ended_at last_step DELETE",
     "mandate_ops session: last_used_at revoked_at stepped_up_at",
     "mandate_ops suspension: release_id release_proposed_at release_proposed_by released_at released_by",
@@ -58,6 +60,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_worker message: attempts body delivered_at",
     "mandate_worker operation: attempt bytes done ended_at media_type parts problem state total DELETE",
     "mandate_worker operation_part: DELETE",
+    "mandate_worker ops_recovery: closes_at delivered_at opens_at token_hash",
 ];
 
 #[tokio::test]

@@ -8,7 +8,9 @@ mod invitation;
 mod key;
 mod member;
 mod ops_person;
+mod ops_recovery;
 mod recovery;
+mod sealing;
 mod second_factor;
 mod session;
 mod slowdown;
@@ -34,13 +36,19 @@ pub(super) use ops_person::{
     OpsPerson, admit, end_ops_person, insert_ops_person, ops_admins, ops_people, ops_person, ops_persons_exist, ops_to_be_told,
     other_staff, staff_to_be_told,
 };
+pub(super) use ops_recovery::{
+    OpsRecoveryView, approve_ops_recovery, insert_ops_recovery, open_ops_recovery, ops_recoveries, ops_recovery, ops_recovery_notified,
+    recover_ops_person, withdraw_ops_recovery,
+};
 pub(super) use recovery::{
-    Recovery, approve_recovery, authority_suspended, confirm_authority, insert_recovery, open_recovery, person_of_membership,
+    AccountRecoveryView, approve_recovery, authority_suspended, confirm_authority, insert_recovery, open_recovery, person_of_membership,
     recover_person, recoveries, recovery, recovery_notified, suspend_authority, withdraw_recovery,
 };
+pub use sealing::{Sealing, reseal_secrets, sealed_secrets};
 pub use second_factor::last_step_of;
 pub(super) use second_factor::{
-    FactorInUse, StoredFactor, begin_factor, begun_factor, change_password, confirm_factor, factor_in_use, use_recovery_code, use_step,
+    FactorInUse, StoredFactor, begin_email_change, begin_factor, begun_factor, change_email, change_password, confirm_factor,
+    factor_in_use, renew_codes, use_recovery_code, use_step,
 };
 pub(super) use session::{
     Holder, Session, insert_session, member_session, ops_session, revoke_session, session, sessions, step_up, used_session,

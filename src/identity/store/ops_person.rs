@@ -19,6 +19,7 @@ pub struct OpsPerson {
     pub added_by: Option<OpsPersonId>,
     pub approved_by: Option<OpsPersonId>,
     pub admitted_at: Option<Instant>,
+    pub recovered_at: Option<Instant>,
     pub ended_at: Option<Instant>,
 }
 
@@ -31,6 +32,7 @@ struct OpsPersonRow {
     added_by: Option<OpsPersonId>,
     approved_by: Option<OpsPersonId>,
     admitted_at: Option<Instant>,
+    recovered_at: Option<Instant>,
     ended_at: Option<Instant>,
 }
 
@@ -46,6 +48,7 @@ impl TryFrom<OpsPersonRow> for OpsPerson {
             added_by: row.added_by,
             approved_by: row.approved_by,
             admitted_at: row.admitted_at,
+            recovered_at: row.recovered_at,
             ended_at: row.ended_at,
         })
     }
@@ -57,6 +60,7 @@ pub async fn ops_people(conn: &mut PgConnection, page: &PageQuery) -> Result<Vec
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
                   added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
+                  recovered_at AS "recovered_at: Instant",
                   ended_at AS "ended_at: Instant"
            FROM ops_person WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2"#,
         page.after,
@@ -78,6 +82,7 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
                   added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
+                  recovered_at AS "recovered_at: Instant",
                   ended_at AS "ended_at: Instant" FROM ops_person WHERE id = $1"#,
         id as OpsPersonId
     )
@@ -159,15 +164,16 @@ pub async fn staff_to_be_told(conn: &mut PgConnection, but: [OpsPersonId; 2]) ->
     .await?)
 }
 
-/// Demands that two ops persons count as two: neither joined within the last 72 hours.
+/// Demands that two ops persons count as two: neither joined or was recovered within the last 72 hours.
 ///
 /// # Errors
 /// [`Error::Conflict`].
 pub async fn two_persons(tx: &mut WriteTx, first: OpsPersonId, second: OpsPersonId) -> Result<()> {
     let now = tx.now();
     for id in [first, second] {
-        if !counts_as_one_of_two(ops_person(tx.conn(), id).await?.admitted_at, now) {
-            let detail = "One of the two ops persons joined the staff less than 72 hours ago.";
+        let person = ops_person(tx.conn(), id).await?;
+        if !counts_as_one_of_two(person.admitted_at, person.recovered_at, now) {
+            let detail = "One of the two ops persons joined the staff, or came back by a recovery, less than 72 hours ago.";
             return Err(Error::conflict("added_recently", detail));
         }
     }
