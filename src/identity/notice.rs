@@ -51,6 +51,19 @@ pub(super) async fn tell_staff(tx: &mut WriteTx, actor: OpsPersonId, about: OpsP
     Ok(())
 }
 
+/// Tells all other ops persons that one of them made a key that reads everything.
+pub(super) async fn tell_of_key(tx: &mut WriteTx, actor: OpsPersonId, expires_at: Instant) -> Result<()> {
+    let body = format!(
+        "{actor} made an API key that reads what ops reads, until {expires_at}. If nobody knows why, revoke it: GET /api/admin/v1/api-keys lists the keys, POST /api/admin/v1/api-keys/KEY/revocations stops one."
+    );
+    for address in store::staff_to_be_told(tx.conn(), [actor, actor]).await? {
+        let (purpose, subject) = ("key_made", "A key for reading was made");
+        enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: actor.uuid(), address, subject, body: body.clone() })
+            .await?;
+    }
+    Ok(())
+}
+
 /// Sends an invitation with a one-time token to set the first password.
 pub(super) async fn invite(tx: &mut WriteTx, log: LogId, invitee: Invitee, address: Email, route: &'static str, about: Uuid) -> Result<()> {
     let (text, hash) = token::draw(token::INVITATION, tx.entropy());

@@ -7,9 +7,11 @@ use crate::db::{Db, Role};
 
 /// Every trigger that a promise rests on, by table.
 const TRIGGERS: &[(&str, &[&str])] = &[
+    ("account_recovery", &["account_recovery_set_once"]),
     ("agreement", &["agreement_end_set_once", "agreement_set_once", "fact_under_head"]),
     ("api_key", &["api_key_set_once"]),
     ("authority", &["authority_set_once"]),
+    ("authority_suspension", &["authority_suspension_set_once"]),
     ("document_part", &["document_part_whole"]),
     (
         "export",
@@ -26,7 +28,10 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("membership", &["membership_set_once"]),
     ("message", &["message_set_once"]),
     ("ops_person", &["ops_person_set_once"]),
+    ("permit_key", &["permit_key_set_once"]),
     ("platform_suspension", &["fact_under_registry", "platform_suspension_set_once"]),
+    ("recovery_code", &["recovery_code_set_once"]),
+    ("second_factor", &["second_factor_set_once", "second_factor_step_grows"]),
     ("session", &["session_set_once"]),
     ("suspension", &["fact_under_head", "suspension_set_once"]),
 ];
