@@ -12,11 +12,13 @@
 )]
 
 mod accounts;
+mod accounts_invited;
 mod accounts_recovery;
 mod alarms;
 mod bad_input;
 mod chunks;
 mod citations;
+mod command_line;
 mod conventions;
 mod conventions_walk;
 mod endings;
@@ -36,6 +38,7 @@ mod idempotency;
 mod idempotency_storm;
 mod identity;
 mod logins;
+mod logins_elsewhere;
 mod one_call_stops;
 mod operations;
 mod permit_keys;
@@ -43,6 +46,7 @@ mod permit_vectors;
 mod replayed;
 mod routes;
 mod set_once;
+mod set_once_comments;
 mod shadow_report;
 mod single_mode;
 mod staff;
@@ -53,3 +57,6 @@ mod stops;
 mod storm;
 mod support;
 mod tenancy;
+mod two_of_staff;
+mod undeliverable;
+mod whole_institution;

@@ -15,7 +15,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::OpsCaller;
 use crate::identity::notice::{invite, tell_staff};
 use crate::identity::staff::{Addition, addition};
-use crate::identity::store::{self, Invitee, ops_stepped_up};
+use crate::identity::store::{self, Invitee, ops_stepped_up, two_persons};
 
 crate::request! {
     /// An ops person to be added.
@@ -99,6 +99,7 @@ pub(super) async fn approve_ops_person(
     let mut tx = app.db.write(Role::Ops, "approve_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let present = store::ops_person(tx.conn(), id).await?;
     let by = ops_stepped_up(&mut tx, &caller).await?;
+    two_persons(&mut tx, present.added_by.unwrap_or(by), by).await?;
     admit(&mut tx, id, present.email, Some(by)).await?;
     let body = format!("{by} approved {id}, who joins the staff as {}. If nobody knows why, end the access.", present.role);
     tell_staff(&mut tx, by, id, body).await?;

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::base::{Digest, Email, Instant, Result, sha256};
 use crate::http::{ClientAddress, Surface};
-use crate::identity::decide::{KNOWN_PLACE, OF_ACCOUNT, OF_ACCOUNT_WITH_CODE, OF_ADDRESS, OF_PAIR, Patience, Tries, login_wait};
+use crate::identity::slowdown::{KNOWN_PLACE, OF_ACCOUNT, OF_ACCOUNT_WITH_CODE, OF_ADDRESS, OF_PAIR, Patience, Tries, login_wait};
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
