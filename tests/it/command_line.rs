@@ -28,7 +28,7 @@ fn a_file_that_holds_no_logins_is_not_said_to_be_absent() {
     let other = home.join("other.json");
     std::fs::write(&other, "{}").unwrap();
     let totp = |file: &Path| said(&home, &["totp", "--logins", file.to_str().unwrap(), "x@y.no"], None);
-    for file in [Path::new("/etc/passwd"), &other] {
+    for file in [Path::new("/etc/passwd"), other.as_path()] {
         let (code, told) = totp(file);
         assert!(code == Some(1) && told.contains("does not hold a demo's logins") && told.contains(file.to_str().unwrap()), "{told}");
     }

@@ -181,6 +181,9 @@ async fn world(h: &Harness) {
     for path in [path.as_str(), "/api/admin/v1/platforms/fronter/suspensions"] {
         security.post(path, &json!({"ground": "x"})).await.expect(201);
     }
+    // Invited, with a message that waits, and not yet come.
+    let new = json!({"email": "new@nordvik.example", "name": "New", "role": "customer_reader", "authority": []});
+    kari.post("/api/v1/people", &new).await.expect(201);
     // Nobody of Nordvik has come back, but for what the first ops person proposed.
     let people = kari.get("/api/v1/people").await.expect(200).json();
     let maja = people["data"].as_array().unwrap().iter().find(|m| m["email"] == crate::support::MAJA).unwrap()["id"].clone();
