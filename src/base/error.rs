@@ -79,6 +79,9 @@ pub enum Error {
     /// 415: the media type is not one the route takes.
     #[error("unsupported media type")]
     UnsupportedMediaType(&'static str),
+    /// 415: the body is encoded (compressed), which no route reads.
+    #[error("unsupported content encoding")]
+    EncodedBody,
     /// 428: `If-Match` is missing.
     #[error("precondition required")]
     PreconditionRequired,

@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use secrecy::ExposeSecret as _;
 
 use super::failure::{Failure, words};
 use super::print::say;
 use super::{Context, demo, key_file, serve};
 use crate::app::key_files;
 use crate::config::Config;
-use crate::db::server::data_home;
-use crate::db::{Db, PrivateServer};
+use crate::db::server::{Cluster, Status, data_home};
+use crate::db::{self, Db, PrivateServer, Role};
 use crate::evidence::PermitKeyState;
 use crate::export::{
     KEY_SET_MAX_AGE, PermitSigner, SigningKey, activate_permit_key, list_permit_keys, publish_permit_key, withdraw_permit_key,
@@ -62,7 +63,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
     if !config.names_a_database() && are_unset(&config) {
         config.permits.key_file = data_home()?.join(demo::PERMIT_KEY);
     }
-    let db = open(context, &config)?;
+    let db = open(context, &config).await?;
     let done = act(&config, &db, command).await;
     db.close().await;
     done
@@ -114,13 +115,25 @@ async fn list(config: &Config, db: &Db) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The database of the settings, or the private one.
-fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
-    if config.names_a_database() {
-        return serve::open(config, &config.role_urls()?);
-    }
-    let server = PrivateServer::find(context.environment.get("DATABASE_URL"), &demo::cluster(&data_home()?))?;
-    serve::open(config, &server.urls(demo::DATABASE))
+/// The database of the settings, or the private one. Nothing is started, and nothing made.
+async fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
+    let urls = if config.names_a_database() {
+        config.role_urls()?
+    } else {
+        let (given, dir) = (context.environment.get("DATABASE_URL"), demo::cluster(&data_home()?));
+        if given.is_none() && !matches!(Cluster::status(&dir)?, Status::Running { .. }) {
+            let home = dir.display();
+            return Err(Failure::new(format!(
+                "no database: the settings name none, and no private one runs in {home}; name one, or start the demo"
+            )));
+        }
+        PrivateServer::find(given, &dir)?.urls(demo::DATABASE)
+    };
+    let login = &urls.urls[Role::Ops as usize];
+    db::log_in(login.expose_secret())
+        .await
+        .map_err(|error| Failure::new(format!("the login for {} does not work: {}", Role::Ops.name(), words(&error))))?;
+    serve::open(config, &urls)
 }
 
 fn signer(config: &Config) -> Option<PermitSigner> {

@@ -98,6 +98,8 @@ events! {
         alarm: AlarmId, kind: String, subject: String, platform: Code, level: String,
         customers: u64, rows: u64, normal_customers: u64, normal_rows: u64, since_at: Instant,
     }
+    /// Processor: a message was given up that no try can deliver; `customer` is absent for one to the staff.
+    MessageUndeliverable = "message.undeliverable" { message: MessageId, customer: Option<CustomerId>, purpose: String, }
 
     /// Platform: a customer's external id appeared.
     ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }

@@ -54,7 +54,7 @@ problems! {
     TOO_LARGE, 413, "body-too-large", "The body is too large",
         "The body has more bytes than the route takes. JSON bodies may have 1 MiB, documents 25 MiB. Split what can be split.";
     MEDIA_TYPE, 415, "unsupported-media-type", "The media type is not accepted",
-        "Content-Type is missing, stands twice or names a type that the route does not read. Routes that take JSON read application/json in UTF-8.";
+        "Content-Type is missing, stands twice or names a type that the route does not read. Routes that take JSON read application/json in UTF-8. No route reads a body with a Content-Encoding: send it as it is.";
     INVALID, 422, "invalid-body", "The body's content is wrong",
         "The body is one JSON value, but fields are missing, unknown, of the wrong type or outside their rule. Every fault is in errors, with a JSON pointer (RFC 6901) to its place.";
     PRECONDITION, 428, "precondition-required", "If-Match is required",
@@ -89,7 +89,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Conflict { .. } => &CONFLICT,
         Error::PreconditionFailed => &STALE,
         Error::TooLarge(_) => &TOO_LARGE,
-        Error::UnsupportedMediaType(_) => &MEDIA_TYPE,
+        Error::UnsupportedMediaType(_) | Error::EncodedBody => &MEDIA_TYPE,
         Error::Invalid(_) => &INVALID,
         Error::PreconditionRequired => &PRECONDITION,
         Error::TooMany(_) => &TOO_MANY,

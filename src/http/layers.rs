@@ -43,16 +43,9 @@ pub(super) async fn envelope<S: Host>(State(host): State<S>, mut request: Reques
     request.extensions_mut().insert(RequestId(Arc::clone(&seen.request_id)));
     let span = tracing::info_span!("request", request_id = %seen.request_id);
     let inner = Arc::clone(&seen);
-<<<<<<< HEAD
-=======
     if head_length(&request) > HEADERS {
         return seen.finish(Error::HeadersTooLarge(HEADERS).into_response());
     }
-    let place = match host.admit(seen.surface()) {
-        Ok(place) => place,
-        Err(error) => return seen.finish(error.into_response()),
-    };
->>>>>>> a
     let lost = host.lost(seen.surface());
     let work = async move {
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;

@@ -1,5 +1,5 @@
-//! A change of somebody's own account: one act, an entry in the log of every customer the person
-//! serves, and a notice to the person and to everybody there who answers for people and privacy.
+//! A change of somebody's own account: one act, an entry in the log of every customer that the
+//! person has come to, and a notice to the person and to everybody there who answers for people and privacy.
 //! The heads of all these customers are locked, so that none can be left out by a race.
 
 use super::model::Account;
@@ -69,7 +69,8 @@ impl Change {
 pub(super) struct AccountChange {
     /// The transaction, at home with the customer of the session (the processor for ops).
     pub tx: WriteTx,
-    /// The person's memberships, at every customer.
+    /// The person's memberships, at every customer where the person has come. One that was only invited
+    /// stays as it is, also after a recovery: whoever reads the invited address is whom it invited.
     pub memberships: Vec<Binding>,
     holder: Holder,
     entries: Vec<NewEntry>,
@@ -84,7 +85,7 @@ impl AccountChange {
         // Acting for one customer, a role sees the person's membership of that one only.
         let mut read = app.db.read(holder.role(), "memberships", LogId::REGISTRY).await?;
         let memberships = match holder.account() {
-            Account::Person(person) => store::memberships_of(read.conn(), person).await?,
+            Account::Person(person) => store::accepted_memberships_of(read.conn(), person).await?,
             Account::Ops(_) => Vec::new(),
         };
         drop(read);

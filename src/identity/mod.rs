@@ -14,6 +14,7 @@ mod notice;
 mod password;
 mod recovery_code;
 mod secrets_key;
+mod slowdown;
 mod staff;
 mod store;
 mod token;

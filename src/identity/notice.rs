@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::store::{self, Binding, Invitee};
 use super::token;
-use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, OpsRecoveryId, PersonId, Result, TypedId as _};
+use crate::base::{
+    AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, OpsRecoveryId, PersonId, Result, TypedId as _,
+};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -46,6 +48,19 @@ pub(super) async fn tell_staff(tx: &mut WriteTx, actor: OpsPersonId, about: OpsP
     for address in store::staff_to_be_told(tx.conn(), [actor, about]).await? {
         let (purpose, subject) = ("staff_changed", "The staff has changed");
         enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: about.uuid(), address, subject, body: body.clone() })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Tells all other ops persons that one of them made a key that reads everything.
+pub(super) async fn tell_of_key(tx: &mut WriteTx, actor: OpsPersonId, expires_at: Instant) -> Result<()> {
+    let body = format!(
+        "{actor} made an API key that reads what ops reads, until {expires_at}. If nobody knows why, revoke it: GET /api/admin/v1/api-keys lists the keys, POST /api/admin/v1/api-keys/KEY/revocations stops one."
+    );
+    for address in store::staff_to_be_told(tx.conn(), [actor, actor]).await? {
+        let (purpose, subject) = ("key_made", "A key for reading was made");
+        enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: actor.uuid(), address, subject, body: body.clone() })
             .await?;
     }
     Ok(())

@@ -46,6 +46,7 @@ async fn a_recovery_takes_two_ops_persons_and_72_hours_and_suspends_authority_at
     run(async |h: &Harness| {
         at_soby_too(h, MAJA, json!([{"kind": "export"}])).await;
         let (nordvik, soby) = (h.customer("Nordvik"), h.customer("Søby"));
+        by_password(h, MAJA, &h.access.password, Some(&soby)).await;
         let (old, _) = by_password(h, MAJA, &h.access.password, Some(&nordvik)).await;
         let (path, id) = proposed(h, "Nordvik", &h.person(KARI).await, MAJA).await;
         let weak = h.login(PRIVACY).await.post(&format!("{path}/{id}/approvals"), &json!({})).await;

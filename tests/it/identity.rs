@@ -193,7 +193,7 @@ async fn only_who_can_act_now_keeps_a_customer_from_locking_itself_out() {
     .await;
 }
 
-async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
+pub async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
     let body = json!({"name": "Fjell kommune", "kind": "school_owner", "country": "NO", "zone": "Europe/Oslo", "language": "nb",
         "privacy_contacts": ["personvern@fjell.example"], "second_contacts": []});
     let customer = admin.post("/api/admin/v1/customers", &body).await.expect(201).text("/id");

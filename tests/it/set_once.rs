@@ -21,7 +21,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_app idempotency: answer attempt claimed_at committed_at expires_at fingerprint receipts status DELETE",
     "mandate_app instruction_draft: changed_at digest document_id prepared_by scope subjects text DELETE",
     "mandate_app log_head: edge last_at size",
-    "mandate_app login_slowdown: failures last_at subject_hash DELETE",
+    "mandate_app login_slowdown: failures last_at subject_hash succeeded_at DELETE",
     "mandate_app membership: accepted_at ended_at",
     "mandate_app recovery_code: ended_at used_at",
     "mandate_app second_factor: confirmed_at ended_at last_step DELETE",
@@ -40,7 +40,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_ops idempotency: answer attempt claimed_at committed_at expires_at fingerprint receipts status DELETE",
     "mandate_ops instruction_draft: changed_at digest document_id prepared_by scope subjects text",
     "mandate_ops log_head: edge last_at size",
-    "mandate_ops login_slowdown: failures last_at subject_hash DELETE",
+    "mandate_ops login_slowdown: failures last_at subject_hash succeeded_at DELETE",
     "mandate_ops membership: ended_at",
     "mandate_ops ops_person: admitted_at approved_by ended_at",
     "mandate_ops ops_recovery: approved_at approved_by notice_id withdrawn_at",
@@ -57,7 +57,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_worker idempotency: DELETE",
     "mandate_worker job: attempts due_at DELETE",
     "mandate_worker log_head: edge last_at size",
-    "mandate_worker message: attempts body delivered_at",
+    "mandate_worker message: attempts body delivered_at undeliverable_at",
     "mandate_worker operation: attempt bytes done ended_at media_type parts problem state total DELETE",
     "mandate_worker operation_part: DELETE",
     "mandate_worker ops_recovery: closes_at delivered_at opens_at token_hash",
@@ -89,7 +89,10 @@ async fn the_columns_that_a_role_may_change_are_a_closed_list() {
 
 /// A role with the columns of a table that it may set once, and an expression for each.
 const ONCE: &[(&str, &str, &[(&str, &str)])] = &[
-    ("mandate_app", "membership", &[("ended_at", "began_at")]),
+    ("mandate_app", "membership", &[("accepted_at", "began_at"), ("ended_at", "began_at")]),
+    ("mandate_app", "second_factor", &[("confirmed_at", "begun_at"), ("ended_at", "confirmed_at")]),
+    ("mandate_app", "recovery_code", &[("used_at", "now()")]),
+    ("mandate_app", "authority_suspension", &[("confirmed_at", "suspended_at"), ("confirmed_by", "membership_id")]),
     ("mandate_app", "authority", &[("ended_at", "granted_at")]),
     ("mandate_app", "session", &[("revoked_at", "created_at")]),
     ("mandate_app", "api_key", &[("revoked_at", "created_at")]),
@@ -106,12 +109,34 @@ const ONCE: &[(&str, &str, &[(&str, &str)])] = &[
     ),
     ("mandate_ops", "agreement", &[("offered_at", "prepared_at")]),
     ("mandate_ops", "session", &[("revoked_at", "created_at")]),
-    ("mandate_ops", "api_key", &[("revoked_at", "created_at")]),
-    ("mandate_ops", "ops_person", &[("ended_at", "created_at")]),
+    ("mandate_ops", "api_key", &[("revoked_at", "created_at"), ("approved_at", "created_at"), ("approved_by", "created_by")]),
+    (
+        "mandate_ops",
+        "ops_person",
+        &[
+            ("ended_at", "created_at"),
+            ("admitted_at", "created_at"),
+            ("approved_by", "(SELECT id FROM ops_person WHERE role = 'ops_privacy')"),
+        ],
+    ),
+    ("mandate_ops", "second_factor", &[("confirmed_at", "begun_at"), ("ended_at", "confirmed_at")]),
+    ("mandate_ops", "recovery_code", &[("used_at", "now()")]),
+    (
+        "mandate_ops",
+        "account_recovery",
+        &[("approved_by", "person_id"), ("approved_at", "proposed_at"), ("notice_id", "id"), ("withdrawn_at", "proposed_at")],
+    ),
     (
         "mandate_ops",
         "first_signatory",
-        &[("approved_by", "person_id"), ("approved_at", "proposed_at"), ("notice_id", "id"), ("membership_id", "person_id")],
+        &[
+            ("approved_by", "person_id"),
+            ("approved_at", "proposed_at"),
+            ("notice_id", "id"),
+            ("membership_id", "person_id"),
+            ("withdrawn_by", "person_id"),
+            ("withdrawn_at", "proposed_at"),
+        ],
     ),
     (
         "mandate_ops",
@@ -134,7 +159,12 @@ const ONCE: &[(&str, &str, &[(&str, &str)])] = &[
         ],
     ),
     ("mandate_worker", "first_signatory", &[("delivered_at", "proposed_at"), ("authority_begins_at", "proposed_at")]),
-    ("mandate_worker", "message", &[("delivered_at", "created_at")]),
+    ("mandate_worker", "message", &[("delivered_at", "created_at"), ("undeliverable_at", "created_at")]),
+    (
+        "mandate_worker",
+        "account_recovery",
+        &[("delivered_at", "proposed_at"), ("opens_at", "now() + interval '1 y'"), ("closes_at", "now()"), ("token_hash", "sha256('x')")],
+    ),
 ];
 
 async fn world(h: &Harness) {
@@ -154,7 +184,15 @@ async fn world(h: &Harness) {
     for path in [path.as_str(), "/api/admin/v1/platforms/fronter/suspensions"] {
         security.post(path, &json!({"ground": "x"})).await.expect(201);
     }
-    h.person(ADMIN).await;
+    // Invited, with a message that waits, and not yet come.
+    let new = json!({"email": "new@nordvik.example", "name": "New", "role": "customer_reader", "authority": []});
+    kari.post("/api/v1/people", &new).await.expect(201);
+    // Nobody of Nordvik has come back, but for what the first ops person proposed.
+    let people = kari.get("/api/v1/people").await.expect(200).json();
+    let maja = people["data"].as_array().unwrap().iter().find(|m| m["email"] == crate::support::MAJA).unwrap()["id"].clone();
+    let agreement = kari.get("/api/v1/agreements").await.expect(200).text("/data/0/id");
+    let path = format!("/api/admin/v1/customers/{}/account-recoveries", h.customer("Nordvik"));
+    h.person(ADMIN).await.post(&path, &json!({"membership": maja, "agreement": agreement})).await.expect(201);
 }
 
 /// Sets a column where it is null, then again, then back to null; gives what happened to each.
@@ -163,10 +201,20 @@ async fn thrice(conn: &mut PgConnection, table: &str, column: &str, value: &str)
     // A redeemed permit may be completed, or an open one aborted: never both.
     let first = match (table, column) {
         ("export", "completed_at") => format!("UPDATE export SET redeemed_at = decided_at, completed_at = {value}"),
+        ("first_signatory", "withdrawn_by" | "withdrawn_at") => {
+            "UPDATE first_signatory SET withdrawn_by = person_id, withdrawn_at = proposed_at".to_owned()
+        }
+        ("authority_suspension", _) => {
+            "INSERT INTO authority_suspension (customer_id, membership_id, recovery_id, suspended_at, confirmed_at, confirmed_by)
+                                        SELECT customer_id, id, id, began_at, began_at, id FROM membership"
+                .to_owned()
+        }
+        ("message", "undeliverable_at") => format!("{first} AND delivered_at IS NULL"),
         _ => first,
     };
     let other = match column {
         c if c.ends_with("_at") || c == "in_force_from" => format!("{column} + interval '1 s'"),
+        "token_hash" => "sha256('y')".to_owned(),
         "report" => r#"'{"rows": 1}'::jsonb"#.to_owned(),
         _ => "gen_random_uuid()".to_owned(),
     };

@@ -10,6 +10,7 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("agreement", &["agreement_end_set_once", "agreement_set_once", "fact_under_head"]),
     ("api_key", &["api_key_set_once"]),
     ("authority", &["authority_set_once"]),
+    ("authority_suspension", &["authority_suspension_set_once"]),
     ("document_part", &["document_part_whole"]),
     (
         "export",
@@ -34,8 +35,10 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("message", &["message_set_once"]),
     ("ops_person", &["ops_person_set_once"]),
     ("ops_recovery", &["ops_recovery_set_once"]),
+    ("permit_key", &["permit_key_set_once"]),
     ("platform_suspension", &["fact_under_registry", "platform_suspension_set_once"]),
     ("recovery_code", &["recovery_code_set_once"]),
+    ("second_factor", &["second_factor_set_once", "second_factor_step_grows"]),
     ("session", &["session_set_once"]),
     ("suspension", &["fact_under_head", "suspension_set_once"]),
 ];

@@ -56,13 +56,9 @@ pub(super) async fn authorise_chunk(
     drop(read);
     let Some(customer) = customer else {
         let request = json!({"export": export, "chunk_no": body.chunk_no});
-<<<<<<< HEAD
         touch::nobody(&app, &caller, &export.to_string(), None);
-        return refuse_unknown(&app, &caller, request, "chunks", Some(hashes), ReasonCode::PermitNotRedeemed).await;
-=======
         let tx = platform_head(&app, &caller).await?;
         return refuse_unknown(&app, &caller, tx, request, ("chunks", hashes), ReasonCode::PermitNotRedeemed).await;
->>>>>>> a
     };
     let customer_named: Reference = customer.to_string().parse().map_err(Error::internal)?;
     let volume = Volume { rows: body.rows, files: body.files, bytes: body.bytes };

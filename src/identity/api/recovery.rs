@@ -73,16 +73,16 @@ pub(super) async fn propose_account_recovery(
     PathId(customer): PathId<CustomerId>,
     Json(new): Json<NewAccountRecovery>,
 ) -> Answer {
-    let by = caller.person()?;
     let mut tx = begin(&app, &caller, customer, "propose_account_recovery").await?;
     store::customer_name(tx.conn(), customer).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     let mut faults = Faults::default();
     if !matches!(store::agreement_contact(tx.conn(), customer, new.agreement).await?, Some((_, true))) {
         faults.add_at("agreement", "not_offered", "must be an agreement that was offered to this customer");
     }
     let person = store::person_of_membership(tx.conn(), customer, new.membership).await;
     if matches!(person, Err(Error::NotFound)) {
-        faults.add_at("membership", "no_member", "must be a membership of this customer that nobody has ended");
+        faults.add_at("membership", "no_member", "must be a membership of this customer that its person has accepted and nobody has ended");
     }
     faults.check()?;
     let id = store::insert_recovery(&mut tx, customer, new.membership, person?.0, new.agreement, by).await?;
@@ -200,7 +200,7 @@ pub(super) async fn accept_account_recovery(
     let found = found.ok_or(Error::NotFound)?;
     let password = app.passwords.hash(&body.password, app.db.entropy()).await?;
     let mut read = app.db.read(Role::App, "memberships", LogId::PROCESSOR).await?;
-    let memberships = store::memberships_of(read.conn(), found.person).await?;
+    let memberships = store::accepted_memberships_of(read.conn(), found.person).await?;
     drop(read);
     let here = memberships.iter().find(|at| at.customer == found.customer).ok_or(Error::NotFound)?.membership;
     let holder = Holder::Member { customer: found.customer, person: found.person, membership: here };

@@ -18,7 +18,8 @@ mod slowdown;
 pub use authority::{Signatory, anyone_with_authority, held, ops_stepped_up, signatory};
 pub(super) use authority::{anyone_stepped_up, end_authority, fresh_step_up, insert_authority, people_elsewhere};
 pub(super) use credential::{
-    Binding, Credential, credential_of_email, credential_of_member, credential_of_ops_email, credential_of_ops_person, memberships_of,
+    Binding, Credential, accepted_memberships_of, credential_of_email, credential_of_member, credential_of_ops_email,
+    credential_of_ops_person, memberships_of,
 };
 pub(super) use customer::{contacts_for_ops, own_customer, unknown_units};
 pub(super) use first_signatory::{
@@ -33,8 +34,8 @@ pub(super) use key::{
 pub(super) use member::{Enroller, Member, end_membership, insert_membership, member, members, to_be_told};
 pub use ops_person::two_persons;
 pub(super) use ops_person::{
-    OpsPerson, admit, end_ops_person, insert_ops_person, ops_admins, ops_people, ops_person, ops_persons_exist, ops_to_be_told,
-    other_staff, staff_to_be_told,
+    OpsPerson, admit, end_ops_person, insert_ops_person, ops_people, ops_person, ops_persons_exist, ops_to_be_told, other_staff,
+    others_in_role, staff_to_be_told,
 };
 pub(super) use ops_recovery::{
     OpsRecoveryView, approve_ops_recovery, insert_ops_recovery, open_ops_recovery, ops_recoveries, ops_recovery, ops_recovery_notified,

@@ -189,11 +189,12 @@ pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
     ensure_one(&done)
 }
 
-/// How many ops persons with the role `ops_admin` can log in, but for one.
-pub async fn ops_admins(conn: &mut PgConnection, but: OpsPersonId) -> Result<i64> {
+/// How many ops persons with a role can log in, but for one.
+pub async fn others_in_role(conn: &mut PgConnection, but: OpsPersonId, role: OpsRole) -> Result<i64> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = 'ops_admin' AND has_password AND ended_at IS NULL AND id <> $1"#,
-        but as OpsPersonId
+        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = $2 AND has_password AND ended_at IS NULL AND id <> $1"#,
+        but as OpsPersonId,
+        role.word()
     );
     Ok(count.fetch_one(conn).await?)
 }

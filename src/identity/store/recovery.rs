@@ -48,7 +48,8 @@ pub struct OpenRecovery {
     pub person: PersonId,
 }
 
-/// The person, name and address of a membership that nobody has ended, for ops and for the worker.
+/// The person, name and address of a membership that its person has accepted and nobody has ended, for
+/// ops and for the worker: an invitation makes nobody's account a matter of who sent it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -56,7 +57,7 @@ pub async fn person_of_membership(conn: &mut PgConnection, customer: CustomerId,
     let row = sqlx::query!(
         r#"SELECT m.person_id AS "person: PersonId", o.name AS "name!: Name", o.email AS "email!: Email"
            FROM membership m JOIN own_persons() o ON o.person_id = m.person_id
-           WHERE m.customer_id = $1 AND m.id = $2 AND m.ended_at IS NULL"#,
+           WHERE m.customer_id = $1 AND m.id = $2 AND m.accepted_at IS NOT NULL AND m.ended_at IS NULL"#,
         customer as CustomerId,
         id as MembershipId
     )
