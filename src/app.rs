@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::alarm::Activity;
-use crate::base::{ApiKeyId, Code, Entropy, Error, Result};
+use crate::base::{ApiKeyId, Code, Entropy, Result};
 use crate::config::{Alarms, Config};
 use crate::customer::Attempts;
 use crate::db::{Db, Lock, LogId, Role};
