@@ -35,6 +35,8 @@ async fn waiting(h: &Harness) -> BTreeMap<&'static str, (String, &'static str)> 
     let proposed = made(&admin, STAFF, proposed).await;
     let staff = admin.get(STAFF).await.expect(200).json();
     let reader = staff["data"].as_array().unwrap().iter().find(|p| p["email"] == "reader@ops.example").unwrap()["id"].clone();
+    let privacy = staff["data"].as_array().unwrap().iter().find(|p| p["email"] == PRIVACY).unwrap()["id"].clone();
+    let comes_back = made(&admin, "/api/admin/v1/ops-recoveries", json!({"ops_person": privacy})).await;
     let security = h.person(SECURITY).await;
     let stop = made(&security, &format!("{nordvik}/suspensions"), json!({"ground": "x"})).await;
     let platform = made(&security, "/api/admin/v1/platforms/fronter/suspensions", json!({"ground": "x"})).await;
@@ -53,6 +55,7 @@ async fn waiting(h: &Harness) -> BTreeMap<&'static str, (String, &'static str)> 
         ("/api/admin/v1/customers/{customer_id}/suspensions/{suspension_id}/releases", (format!("{stop}/releases"), PRIVACY)),
         ("/api/admin/v1/ops-people/{ops_person_id}/approvals", (format!("{proposed}/approvals"), SECURITY)),
         ("/api/admin/v1/ops-people/{ops_person_id}/endings", (format!("{STAFF}/{}/endings", reader.as_str().unwrap()), ADMIN)),
+        ("/api/admin/v1/ops-recoveries/{ops_recovery_id}/approvals", (format!("{comes_back}/approvals"), SECURITY)),
         ("/api/admin/v1/platforms/{platform}/api-keys/{api_key_id}/approvals", (format!("{key}/approvals"), SECURITY)),
         ("/api/admin/v1/platforms/{platform}/suspensions/{suspension_id}/releases", (format!("{platform}/releases"), PRIVACY)),
     ])

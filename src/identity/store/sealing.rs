@@ -82,13 +82,6 @@ pub async fn reseal_secrets(conn: &mut PgConnection, key: &SecretsKey, entropy: 
 /// # Errors
 /// When the database does not answer.
 pub async fn sealed_secrets(db: &Db, key: &SecretsKey) -> Result<Sealing> {
-    let mut all = Sealing::default();
-    for (role, log) in [(Role::App, LogId::REGISTRY), (Role::Ops, LogId::PROCESSOR)] {
-        let mut read = db.read(role, "sealed_secrets", log).await?;
-        let found = walk(read.conn(), key, None).await?;
-        all.present += found.present;
-        all.previous += found.previous;
-        all.neither += found.neither;
-    }
-    Ok(all)
+    let mut read = db.read(Role::OpsRead, "sealed_secrets", LogId::PROCESSOR).await?;
+    walk(read.conn(), key, None).await
 }
