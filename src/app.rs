@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +19,7 @@ use crate::db::{Db, Lock, LogId, Role};
 use crate::delivery::{Effects, FileTransport};
 use crate::evidence::{LogNotary, commit};
 use crate::export::PermitSigner;
-use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Limits, Rates, Route, Surface, docs};
+use crate::http::{Attempt, ClientAddress, DEADLINE, Host, Identified, Limits, Places, Rates, Route, Surface, docs};
 use crate::identity::{PasswordHasher, PasswordParams, SecretsKey};
 use crate::operation::Works;
 
@@ -128,37 +127,13 @@ impl App {
         let cost = config.passwords;
         let params = PasswordParams { memory_kib: cost.memory_kib, passes: cost.iterations, lanes: cost.parallelism };
         let passwords = PasswordHasher::new(params)?;
-        let secrets = SecretsKey::from_text(&std::fs::read_to_string(&config.secrets.key_file).map_err(Error::internal)?)?;
+        let secrets = SecretsKey::of_files(&config.secrets.key_file, &config.secrets.previous_key_file)?;
         let mail = FileTransport::new(&config.mail.directory);
         let (spool, alarms) = (config.documents.spool_directory.clone(), config.alarms);
         let app = Self::new(AppParts { db, permits, notary, passwords, secrets, mail, spool, metrics, alarms });
         let limits = config.limits;
         let places = Places::new(limits.gate_requests, limits.requests, limits.uploads);
         Ok(Self { places, rates: Arc::new(Limits::new(config.rates.rates())), ..app })
-    }
-}
-
-/// Places for what is done at once. The gate has its own, so that nobody else can take them.
-#[derive(Clone)]
-pub struct Places {
-    gate: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-    /// Uploads, each of which takes space in the spool.
-    pub uploads: Arc<Semaphore>,
-}
-
-impl Places {
-    /// This many requests at the gate, other requests, and uploads.
-    #[must_use]
-    pub fn new(gate: u32, others: u32, uploads: u32) -> Self {
-        let places = |count: u32| Arc::new(Semaphore::new(count as usize));
-        Self { gate: places(gate), others: places(others), uploads: places(uploads) }
-    }
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self::new(1_024, 512, 16)
     }
 }
 
@@ -299,10 +274,8 @@ impl Host for App {
             Error::CheckpointNotKept
         })
     }
-    fn admit(&self, surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
-        let places = if surface == Surface::Gate { &self.places.gate } else { &self.places.others };
-        let full = |_| Error::Unavailable { retry_after: 1, cause: "too many requests at once" };
-        Arc::clone(places).try_acquire_owned().map(Some).map_err(full)
+    fn places(&self) -> Option<&Places> {
+        Some(&self.places)
     }
     fn lost(&self, surface: Surface) -> impl Future<Output = ()> + Send + 'static {
         let (one, other) = match surface {

@@ -94,6 +94,8 @@ pub struct Database {
 pub struct Limits {
     /// Connections at once.
     pub connections: u32,
+    /// Connections of one address at once.
+    pub connections_per_address: u32,
     /// Requests at the gate at once.
     pub gate_requests: u32,
     /// All other requests at once.
@@ -141,6 +143,8 @@ impl Evidence {
 pub struct Secrets {
     /// The file of the key that encrypts second factors; empty when not set.
     pub key_file: PathBuf,
+    /// The file of the key before it, or after it while it is handed out; empty when not set.
+    pub previous_key_file: PathBuf,
 }
 
 /// Section `mail`.
@@ -284,6 +288,7 @@ impl Config {
         let ranges = [
             ("database.connections", self.database.connections, 1, 1_000),
             ("limits.connections", limits.connections, 1, 100_000),
+            ("limits.connections_per_address", limits.connections_per_address, 1, 100_000),
             ("limits.gate_requests", limits.gate_requests, 1, 100_000),
             ("limits.requests", limits.requests, 1, 100_000),
             ("limits.uploads", limits.uploads, 1, 1_000),

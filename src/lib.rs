@@ -88,6 +88,9 @@
 //! - No signature without step-up by password and second factor; two persons of the staff where one
 //!   could be stolen, and a newcomer of 72 hours is neither of them.
 //! - What staff tries on a customer and is refused is an entry of that customer's log.
+//! - Strangers, neighbours and one stolen token cannot take the places of those who stop an export.
+//! - Every answer with an error is a problem. What is no request yet (a malformed line or header, more
+//!   than 100 headers, more than 64 KiB of them) hyper answers by itself, with 400 or 431 and no body.
 //! - Subjects are references, never names, and stand in columns of their own, apart from records.
 //! - No personal data, secret or text of a request in a log line, metric or error.
 //!
@@ -113,6 +116,12 @@
 //!   standing instructions cover.
 //! - Only successes are kept under an idempotency key, sealed under a key derived from it: a refusal
 //!   had no effect, and what the server cannot read it cannot leak.
+//! - A completion that comes after the sweep is recorded and answered 201: a platform's job must be able
+//!   to stop trying, and the customer who was told that nothing was reported must hear otherwise.
+//! - The secrets key is exchanged by a command with the owner's login, since no role of the service may
+//!   change a secret; which key a secret is under shows by opening it, so that a run can be cut off.
+//! - Who can do it alone for the whole institution (lift its stop, accept or end its agreement, manage
+//!   its people) has the authority for all its units.
 //! - At a signal new connections are refused at once: whoever is refused can go elsewhere safely.
 //! - Rules 1 changed before the first release (restricted groups that are left out, agreements that
 //!   never were in force); from the release on a change gets a number of its own.

@@ -186,7 +186,7 @@ pub(super) async fn insert(tx: &mut WriteTx, suspect: &Suspect) -> Result<AlarmI
 /// Where every active `ops_security` person is reached.
 pub(super) async fn security_addresses(conn: &mut PgConnection) -> Result<Vec<Email>> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT email AS "email: Email" FROM ops_person WHERE role = 'ops_security' AND ended_at IS NULL ORDER BY email"#
+        r#"SELECT email AS "email: Email" FROM ops_person WHERE role = 'ops_security' AND admitted_at IS NOT NULL AND ended_at IS NULL ORDER BY email"#
     )
     .fetch_all(conn)
     .await?)

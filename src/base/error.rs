@@ -79,12 +79,18 @@ pub enum Error {
     /// 415: the media type is not one the route takes.
     #[error("unsupported media type")]
     UnsupportedMediaType(&'static str),
+    /// 415: the body is encoded (compressed), which no route reads.
+    #[error("unsupported content encoding")]
+    EncodedBody,
     /// 428: `If-Match` is missing.
     #[error("precondition required")]
     PreconditionRequired,
     /// 429: too many requests; seconds until the next try.
     #[error("too many requests")]
     TooMany(u64),
+    /// 431: the request's line and headers are larger than any route takes (bytes).
+    #[error("headers too large")]
+    HeadersTooLarge(usize),
     /// 503: not now; seconds until the next try, and the cause for the log.
     #[error("unavailable: {cause}")]
     Unavailable {

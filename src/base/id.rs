@@ -106,6 +106,8 @@ typed_ids! {
     SecondFactorId = "fac";
     /// The way back into an account whose password or factor was lost.
     AccountRecoveryId = "rcv";
+    /// The way back of a person of the processor's staff.
+    OpsRecoveryId = "orc";
     /// An agreement (data processing agreement).
     AgreementId = "agr";
     /// The original bytes of something written.

@@ -62,6 +62,10 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if !installation && log_keys::are_unset(&config) && demo_key.exists() {
         config.evidence.key_file = demo_key;
     }
+    let demo_key = home.join(demo::SECRETS_KEY);
+    if !installation && config.secrets.key_file.as_os_str().is_empty() && demo_key.exists() {
+        config.secrets.key_file = demo_key;
+    }
     let urls = if installation { installed(&config, &mut findings) } else { private(context, &home, &mut findings).await };
     if let Some(urls) = urls {
         database(&config, &urls, installation, &mut findings).await?;
@@ -72,11 +76,8 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if installation || !log_keys::are_unset(&config) {
         findings.judge("keys of the logs", log_keys::faults(&config));
     }
-    let demo_key = home.join(demo::SECRETS_KEY);
-    let unset = config.secrets.key_file.as_os_str().is_empty();
-    if installation || !unset || demo_key.exists() {
-        let file = if !installation && unset { &demo_key } else { &config.secrets.key_file };
-        findings.judge("secrets key", secrets_key::fault(file).into_iter().collect());
+    if installation || !config.secrets.key_file.as_os_str().is_empty() {
+        findings.judge("secrets key", secrets_key::faults(&config));
     }
     let checkpoints = ("checkpoint directory", &config.evidence.checkpoint_directory);
     for (thing, folder) in [("mail directory", &config.mail.directory), ("document spool", &config.documents.spool_directory), checkpoints]
@@ -173,6 +174,11 @@ async fn schema(config: &Config, db: &Db, installation: bool, findings: &mut Fin
     match log_keys::missing(config, db).await {
         Ok(missing) => findings.judge("keys of the logs in the database", missing),
         Err(error) => findings.bad(format!("keys of the logs in the database: {}", words(&error))),
+    }
+    match secrets_key::left(config, db).await {
+        Ok(None) => {}
+        Ok(Some(left)) => findings.judge("secrets of the database", left),
+        Err(error) => findings.bad(format!("secrets of the database: {}", words(&error))),
     }
     match db.installation().await {
         Ok(facts) => clocks(facts, installation, findings),

@@ -5,15 +5,16 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use secrecy::ExposeSecret as _;
 
-use super::failure::Failure;
-use super::key_file::KeyFile;
+use super::failure::{Failure, words};
 use super::print::say;
+use super::signing_key::SigningKeyFile;
 use super::{Context, demo, serve};
 use crate::app::key_files;
 use crate::config::Config;
-use crate::db::server::data_home;
-use crate::db::{Db, PrivateServer};
+use crate::db::server::{Cluster, Status, data_home};
+use crate::db::{self, Db, PrivateServer, Role};
 use crate::evidence::PermitKeyState;
 use crate::export::{
     KEY_SET_MAX_AGE, PermitSigner, SigningKey, activate_permit_key, list_permit_keys, publish_permit_key, withdraw_permit_key,
@@ -55,13 +56,13 @@ pub(super) enum Command {
 /// Runs the command.
 pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     if let Command::Generate { file } = command {
-        return make(&file);
+        return PERMIT.make(&file);
     }
     let mut config = context.config()?;
     if !config.names_a_database() && are_unset(&config) {
         config.permits.key_file = data_home()?.join(demo::PERMIT_KEY);
     }
-    let db = open(context, &config)?;
+    let db = open(context, &config).await?;
     let done = act(&config, &db, command).await;
     db.close().await;
     done
@@ -113,13 +114,25 @@ async fn list(config: &Config, db: &Db) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The database of the settings, or the private one.
-pub(super) fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
-    if config.names_a_database() {
-        return serve::open(config, &config.role_urls()?);
-    }
-    let server = PrivateServer::find(context.environment.get("DATABASE_URL"), &demo::cluster(&data_home()?))?;
-    serve::open(config, &server.urls(demo::DATABASE))
+/// The database of the settings, or the private one. Nothing is started, and nothing made.
+pub(super) async fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
+    let urls = if config.names_a_database() {
+        config.role_urls()?
+    } else {
+        let (given, dir) = (context.environment.get("DATABASE_URL"), demo::cluster(&data_home()?));
+        if given.is_none() && !matches!(Cluster::status(&dir)?, Status::Running { .. }) {
+            let home = dir.display();
+            return Err(Failure::new(format!(
+                "no database: the settings name none, and no private one runs in {home}; name one, or start the demo"
+            )));
+        }
+        PrivateServer::find(given, &dir)?.urls(demo::DATABASE)
+    };
+    let login = &urls.urls[Role::Ops as usize];
+    db::log_in(login.expose_secret())
+        .await
+        .map_err(|error| Failure::new(format!("the login for {} does not work: {}", Role::Ops.name(), words(&error))))?;
+    serve::open(config, &urls)
 }
 
 fn signer(config: &Config) -> Option<PermitSigner> {
@@ -150,10 +163,6 @@ pub(super) fn ensure(file: &Path) -> Result<PathBuf, Failure> {
     PERMIT.ensure(file)
 }
 
-fn make(file: &Path) -> Result<(), Failure> {
-    PERMIT.make(file)
-}
-
 fn fault(file: &Path) -> Option<String> {
     PERMIT.fault(file)
 }
@@ -166,7 +175,7 @@ fn generate() -> std::io::Result<String> {
 }
 
 /// What a file of a permit key is.
-const PERMIT: KeyFile = KeyFile {
+const PERMIT: SigningKeyFile = SigningKeyFile {
     name: "permit key",
     kind: "P-256",
     section: "permits",
@@ -177,31 +186,22 @@ const PERMIT: KeyFile = KeyFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_written_once_for_its_owner_and_signs() {
+    fn a_new_key_signs_and_another_text_is_none() {
         let file = std::env::temp_dir().join(format!("mandate-permit-key-{}.pem", std::process::id()));
         std::fs::remove_file(&file).ok();
-        assert!(fault(&file).unwrap().contains("cannot be read"));
-        make(&file).unwrap();
-        let first = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
-        assert!(first.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{first}");
+        ensure(&file).unwrap();
         assert_eq!(fault(&file), None);
-        let key = jsonwebtoken::EncodingKey::from_ec_pem(first.as_bytes()).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{text}");
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(text.as_bytes()).unwrap();
         let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
         assert!(jsonwebtoken::encode(&header, &serde_json::json!({"sub": "x"}), &key).is_ok());
-        assert!(make(&file).is_err());
-        assert_eq!(ensure(&file).unwrap(), file);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(fault(&file).unwrap().contains("has mode 0640"));
-        std::fs::remove_file(&file).unwrap();
-        std::fs::write(&file, "no key").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&file, "no key").unwrap();
         assert!(fault(&file).unwrap().contains("is not a P-256 key"));
         std::fs::remove_file(&file).unwrap();
     }

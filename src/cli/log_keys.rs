@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
-use super::key_file::KeyFile;
 use super::print::say;
+use super::signing_key::SigningKeyFile;
 use super::{Context, demo, keys};
 use crate::config::Config;
 use crate::db::Db;
@@ -15,7 +15,7 @@ use crate::evidence::{LogNotary, LogSigningKey};
 use crate::log::{activate_log_key, list_log_keys, publish_log_key, withdraw_log_key};
 
 /// What a file of a key of the logs is.
-const LOG: KeyFile = KeyFile {
+const LOG: SigningKeyFile = SigningKeyFile {
     name: "key of the logs",
     kind: "Ed25519",
     section: "evidence",
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
     if !config.names_a_database() && are_unset(&config) {
         config.evidence.key_file = home.join(demo::LOG_KEY);
     }
-    let db = keys::open(context, &config)?;
+    let db = keys::open(context, &config).await?;
     let done = act(&config, &db, command).await;
     db.close().await;
     done

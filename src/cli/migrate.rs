@@ -43,7 +43,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     Ok(())
 }
 
-fn url(context: &Context, arguments: Arguments) -> Result<SecretString, Failure> {
+/// The login to work with.
+pub(super) fn url(context: &Context, arguments: Arguments) -> Result<SecretString, Failure> {
     if let Some(url) = arguments.database_url {
         return Ok(url.into());
     }
@@ -51,6 +52,6 @@ fn url(context: &Context, arguments: Arguments) -> Result<SecretString, Failure>
         let text = std::fs::read_to_string(&file).map_err(|error| Failure::file("read", &file, &error))?;
         return Ok(text.trim_end().to_owned().into());
     }
-    let missing = "no login to migrate with: give --database-url-file FILE, or set MANDATE_MIGRATE_URL or MANDATE_MIGRATE_URL_FILE";
+    let missing = "no login of the owner: give --database-url-file FILE, or set MANDATE_MIGRATE_URL or MANDATE_MIGRATE_URL_FILE";
     context.environment.secret("MANDATE_MIGRATE_URL")?.ok_or_else(|| Failure::usage(missing))
 }

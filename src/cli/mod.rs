@@ -20,6 +20,7 @@ mod secrets_key;
 mod serve;
 mod serving;
 mod settings;
+mod signing_key;
 mod totp;
 mod verify;
 
@@ -144,7 +145,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Clock(command) => block_on(clock::run(context, command)),
         Command::Keys(command) => block_on(keys::run(context, command)),
         Command::LogKeys(command) => block_on(log_keys::run(context, command)),
-        Command::SecretsKey(command) => secrets_key::run(command),
+        Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
         Command::Verify(arguments) => verify::run(&arguments),
     }

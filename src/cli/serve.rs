@@ -57,7 +57,7 @@ pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
 async fn refusals(config: &Config, urls: &RoleUrls, db: &Db) -> Vec<String> {
     let mut reasons: Vec<String> = keys::faults(config);
     reasons.extend(log_keys::faults(config));
-    reasons.extend(secrets_key::fault(&config.secrets.key_file));
+    reasons.extend(secrets_key::faults(config));
     let unreached = unreached(urls).await;
     if !unreached.is_empty() {
         reasons.extend(unreached);

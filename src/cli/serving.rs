@@ -73,7 +73,11 @@ pub(super) async fn run(app: App, listeners: Listeners, mut ending: Ending, read
     app::prepare(&app).await?;
     let stop = CancellationToken::new();
     let Listeners { main, health, limits } = listeners;
-    let bounds = Bounds { connections: limits.connections as usize, headers: Duration::from_secs(limits.header_seconds.into()) };
+    let bounds = Bounds {
+        connections: limits.connections as usize,
+        per_address: limits.connections_per_address as usize,
+        headers: Duration::from_secs(limits.header_seconds.into()),
+    };
     let main = tokio::spawn(http::serve(main, app::router(app.clone())?, bounds, stop.clone()));
     let bounds = Bounds { connections: HEALTH_CONNECTIONS, ..bounds };
     // It answers until the end: that the process is not ready is told here.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::failure::{Failure, words};
 use super::print::say;
 use crate::base::{Clock, Email, SystemClock};
 use crate::db;
@@ -29,7 +29,8 @@ pub(super) async fn run(Arguments { email, logins }: Arguments) -> Result<(), Fa
         Some(file) => file,
         None => newest(&db::server::data_home()?)?,
     };
-    let access = Access::read(&file)?.ok_or_else(|| Failure::new(format!("there is no file {}: start the demo first", file.display())))?;
+    let read = Access::read(&file).map_err(|error| Failure::new(format!("cannot read {}: {}", file.display(), words(&error))))?;
+    let access = read.ok_or_else(|| missing(&file))?;
     let login = access.logins.iter().find(|login| login.email == email.as_str());
     let secret = login.and_then(|login| login.totp_secret.as_deref());
     let secret = secret.ok_or_else(|| Failure::new(format!("{} names no second factor of {}", file.display(), email.as_str())))?;
@@ -47,6 +48,17 @@ pub(super) async fn run(Arguments { email, logins }: Arguments) -> Result<(), Fa
     tokio::time::sleep(Duration::from_millis(wait)).await;
     say(code);
     Ok(())
+}
+
+/// Why a file gave no logins.
+fn missing(file: &Path) -> Failure {
+    let shown = file.display();
+    if file.exists() {
+        return Failure::new(format!(
+            "{shown} does not hold a demo's logins, or another version wrote it: name another file, or start the demo again"
+        ));
+    }
+    Failure::new(format!("there is no file {shown}: start the demo first"))
 }
 
 /// The newest file with logins in the folder for data.

@@ -47,7 +47,7 @@ macro_rules! text_in_postgres {
         }
         impl<'r> Decode<'r, Postgres> for $name {
             fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-                Ok(<&str as Decode<Postgres>>::decode(value)?.parse()?)
+                Ok(Self::of_record(<&str as Decode<Postgres>>::decode(value)?)?)
             }
         }
     };

@@ -16,6 +16,7 @@ const GLOBAL: &[&str] = &[
     "customer",
     "data_category",
     "eea_membership",
+    "email_change",
     "export_directory",
     "external_id",
     "gate_activity",
@@ -27,6 +28,7 @@ const GLOBAL: &[&str] = &[
     "log_key",
     "login_slowdown",
     "ops_person",
+    "ops_recovery",
     "permit_key",
     "person",
     "platform",
@@ -44,6 +46,8 @@ const DEFINERS: &[&str] = &[
     "accept_invitation",
     "api_key_by_secret",
     "batch_privacy_contacts",
+    "begin_email_change",
+    "change_email",
     "change_password",
     "credential_by_email",
     "customer_by_external_id",
@@ -55,17 +59,31 @@ const DEFINERS: &[&str] = &[
     "member_standing",
     "memberships_of_person",
     "ops_credential_by_email",
+    "ops_recovery_by_token",
     "own_customer",
     "own_external_ids",
     "own_persons",
     "person_for_invitation",
+    "recover_ops_person",
     "recover_person",
     "recovery_by_token",
     "session_by_token",
 ];
 
-/// Global tables whose rows belong to somebody all the same.
-const OWNED_GLOBAL: [&str; 2] = ["api_key", "session"];
+/// Global tables whose rows belong to somebody all the same, or hold a line per customer: policies
+/// hold for them too.
+const OWNED_GLOBAL: &[&str] = &[
+    "api_key",
+    "email_change",
+    "export_directory",
+    "external_id",
+    "job",
+    "log",
+    "ops_recovery",
+    "recovery_code",
+    "second_factor",
+    "session",
+];
 
 /// Names every fault of the schema and of the logins; empty when the service may run.
 ///
@@ -153,9 +171,9 @@ async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     }
     let open: Vec<(String,)> = sqlx::query_as(
         "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1",
     )
-    .bind(OWNED_GLOBAL.map(str::to_owned).as_slice())
+    .bind(OWNED_GLOBAL)
     .fetch_all(&db.pool(Role::App))
     .await?;
     faults.extend(open.into_iter().map(|(table,)| format!("table {table} lacks forced row level security")));

@@ -32,11 +32,13 @@ pub(super) struct Message {
     pub id: MessageId,
     pub purpose: String,
     pub subject_id: Uuid,
-    pub address: Email,
+    /// As it was written, even if no mail can be sent to it.
+    pub address: String,
     pub subject: String,
     pub body: Option<String>,
     pub created_at: Instant,
     pub delivered_at: Option<Instant>,
+    pub undeliverable_at: Option<Instant>,
 }
 
 /// Puts a message into the outbox.
@@ -97,8 +99,8 @@ async fn insert(conn: &mut PgConnection, id: MessageId, message: &NewMessage, no
 pub(super) async fn message(conn: &mut PgConnection, customer: LogId, id: MessageId) -> Result<Option<Message>> {
     Ok(sqlx::query_as!(
         Message,
-        r#"SELECT id AS "id: MessageId", purpose, subject_id, address AS "address: Email", subject, body,
-                  created_at AS "created_at: Instant", delivered_at AS "delivered_at: Instant"
+        r#"SELECT id AS "id: MessageId", purpose, subject_id, address, subject, body, created_at AS "created_at: Instant",
+                  delivered_at AS "delivered_at: Instant", undeliverable_at AS "undeliverable_at: Instant"
            FROM message WHERE customer_id = $1 AND id = $2"#,
         customer.0,
         id as MessageId
@@ -118,6 +120,30 @@ pub(super) async fn delivered(conn: &mut PgConnection, customer: LogId, id: Mess
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Marks a message as one that no try can deliver and forgets its text; false if that was settled before.
+pub(super) async fn given_up(conn: &mut PgConnection, customer: LogId, id: MessageId, now: Instant) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE message SET undeliverable_at = $3, body = NULL, attempts = attempts + 1
+         WHERE customer_id = $1 AND id = $2 AND delivered_at IS NULL AND undeliverable_at IS NULL",
+        customer.0,
+        id as MessageId,
+        now as Instant
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The addresses of whoever of the processor's staff sees to what does not arrive.
+pub(super) async fn caretakers(conn: &mut PgConnection) -> Result<Vec<Email>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT email AS "email: Email" FROM ops_person
+           WHERE role IN ('ops_admin', 'ops_security') AND admitted_at IS NOT NULL AND ended_at IS NULL ORDER BY email"#
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// Counts a try that did not deliver.

@@ -13,6 +13,15 @@ use crate::base::{Error, Result};
 /// Who it is from. The domain is one that cannot exist (RFC 2606): nobody can answer.
 const FROM: &str = "mandate@mandate.invalid";
 
+/// Why a message was not sent.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// Another try may send it.
+    Now(Error),
+    /// No try ever will: what it says of the message.
+    Never(&'static str),
+}
+
 /// Writes messages into a folder.
 #[derive(Debug, Clone)]
 pub struct FileTransport {
@@ -32,23 +41,27 @@ impl FileTransport {
     }
 
     /// Writes one message whole, or not at all. Written again, it is the same file.
-    pub(super) async fn send(&self, message: &Message) -> Result<()> {
+    pub(super) async fn send(&self, message: &Message) -> Result<(), Unsent> {
         let mail = format(message)?;
+        self.write(message, &mail).await.map_err(Unsent::Now)
+    }
+
+    async fn write(&self, message: &Message, mail: &[u8]) -> Result<()> {
         let path = self.dir.join(format!("{}.eml", message.id));
         let draft = self.dir.join(format!(".{}.part", message.id));
         let mut options = tokio::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&draft).await.map_err(Error::internal)?;
-        file.write_all(&mail).await.map_err(Error::internal)?;
+        file.write_all(mail).await.map_err(Error::internal)?;
         file.sync_all().await.map_err(Error::internal)?;
         tokio::fs::rename(&draft, &path).await.map_err(Error::internal)
     }
 }
 
-fn format(message: &Message) -> Result<Vec<u8>> {
-    let to: Mailbox = message.address.as_str().parse().map_err(Error::internal)?;
-    let from: Mailbox = FROM.parse().map_err(Error::internal)?;
-    let body = message.body.clone().ok_or_else(|| Error::internal("an undelivered message without a text"))?;
+fn format(message: &Message) -> Result<Vec<u8>, Unsent> {
+    let to: Mailbox = message.address.parse().map_err(|_| Unsent::Never("its address is none that mail can be sent to"))?;
+    let from: Mailbox = FROM.parse().map_err(|_| Unsent::Never("it has no sender"))?;
+    let body = message.body.clone().ok_or(Unsent::Never("its text is gone"))?;
     let mail = Mail::builder()
         .message_id(Some(format!("<{}@mandate.invalid>", message.id)))
         .date(message.created_at.utc().into())
@@ -57,7 +70,7 @@ fn format(message: &Message) -> Result<Vec<u8>> {
         .subject(message.subject.as_str())
         .header(ContentType::TEXT_PLAIN)
         .body(body)
-        .map_err(Error::internal)?;
+        .map_err(|_| Unsent::Never("it cannot be written as mail"))?;
     Ok(mail.formatted())
 }
 
@@ -67,23 +80,28 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use uuid::Uuid;
 
+    fn message(body: &str) -> Message {
+        Message {
+            id: Uuid::from_u128(7).into(),
+            purpose: "test".to_owned(),
+            subject_id: Uuid::from_u128(8),
+            address: "kari.solheim@nordvik.example".to_owned(),
+            subject: "A notice".to_owned(),
+            body: Some(body.to_owned()),
+            created_at: "2026-09-28T12:00:00Z".parse().unwrap(),
+            delivered_at: None,
+            undeliverable_at: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_message_is_one_private_file_with_one_recipient() {
         let dir = std::env::temp_dir().join(format!("mandate-mail-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let message = Message {
-            id: Uuid::from_u128(7).into(),
-            purpose: "test".to_owned(),
-            subject_id: Uuid::from_u128(8),
-            address: "kari.solheim@nordvik.example".parse().unwrap(),
-            subject: "A notice".to_owned(),
-            body: Some("One line.\nAnother.\n".to_owned()),
-            created_at: "2026-09-28T12:00:00Z".parse().unwrap(),
-            delivered_at: None,
-        };
         let transport = FileTransport::new(&dir);
-        transport.send(&message).await.unwrap();
-        transport.send(&message).await.unwrap();
+        for _ in 0..2 {
+            transport.send(&message("One line.\nAnother.\n")).await.unwrap();
+        }
         let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
@@ -97,6 +115,12 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} in {text}");
         }
+        for address in ["a..b@nordvik.example", "kari", ""] {
+            let sent = transport.send(&Message { address: address.to_owned(), ..message(&text) }).await;
+            assert!(matches!(sent, Err(Unsent::Never(_))), "{address}: {sent:?}");
+        }
+        // Control: a folder that is not there may be there at the next try.
         std::fs::remove_dir_all(&dir).unwrap();
+        assert!(matches!(transport.send(&message(&text)).await, Err(Unsent::Now(_))));
     }
 }

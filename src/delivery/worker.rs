@@ -1,6 +1,7 @@
 //! The worker: leases due jobs, sends each message outside any transaction, then records the
 //! delivery. A delivery that a deadline or an authority hangs on is an entry in the customer's log;
-//! an ordinary notice is housekeeping. What is not delivered stays due.
+//! an ordinary notice is housekeeping. What is not delivered stays due; what no try can ever deliver is
+//! given up, and ops are told: by an entry of the processor's log and a message of their own.
 
 use std::time::Duration;
 
@@ -8,16 +9,18 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::message::{self, DELIVER, Message};
+use super::message::{self, DELIVER, Message, NewMessage, enqueue};
 use super::schedule::retry_after;
-use super::transport::FileTransport;
+use super::transport::{FileTransport, Unsent};
 use crate::app::App;
-use crate::base::{Instant, MessageId, Result};
+use crate::base::{CustomerId, Instant, MessageId, Result, TypedId as _};
 use crate::db::{Lock, LogId, Role, WriteTx, ensure_one};
-use crate::evidence::NewEntry;
+use crate::evidence::{Actor, Event, NewEntry, commit_one};
 
 /// Jobs that are leased at once: few, so that the lease outlasts sending them.
 const BATCH: i64 = 20;
+/// Purpose of what tells ops of a message that was given up.
+const UNDELIVERABLE: &str = "message_undeliverable";
 /// How long one round may take: half a lease.
 const ROUND: Duration = Duration::from_secs(30);
 
@@ -44,7 +47,7 @@ struct Job {
     message: MessageId,
 }
 
-/// Sends what is due; how many messages were delivered. Without a transport nothing is leased.
+/// Sends what is due; how many messages were delivered, or given up. Without a transport nothing is leased.
 ///
 /// # Errors
 /// When the database does not answer; a message that cannot be sent is logged and stays due.
@@ -107,12 +110,16 @@ async fn deliver(app: &App, mail: &FileTransport, job: &Job) -> Result<bool> {
     let found = message::message(tx.conn(), job.customer, job.message).await?;
     let counts = sqlx::query_scalar!("SELECT private FROM installation").fetch_one(tx.conn()).await?;
     drop(tx);
-    let Some(message) = found.filter(|message| message.delivered_at.is_none()) else {
+    let Some(message) = found.filter(|message| message.delivered_at.is_none() && message.undeliverable_at.is_none()) else {
         // Another worker delivered it after this one's lease had run out.
         done(app, job).await?;
         return Ok(false);
     };
-    mail.send(&message).await?;
+    match mail.send(&message).await {
+        Ok(()) => {}
+        Err(Unsent::Now(error)) => return Err(error),
+        Err(Unsent::Never(why)) => return give_up(app, job, &message, why).await,
+    }
     if !counts {
         tracing::info!(delivery = %message.id, "message written to a file, which is no delivery on this database");
         tried(app, job).await?;
@@ -135,6 +142,40 @@ async fn record(app: &App, job: &Job, message: &Message, effect: Effect) -> Resu
     let entries = effect(&mut tx, delivered).await?;
     remove(tx.conn(), job).await?;
     crate::evidence::commit(tx, entries).await?;
+    Ok(true)
+}
+
+/// Gives up a message that no try can deliver. What told ops of another one is only an entry, or one
+/// address that cannot be mailed would be told of for ever.
+async fn give_up(app: &App, job: &Job, message: &Message, why: &'static str) -> Result<bool> {
+    let mut tx = app.db.write(Role::Worker, "give message up", Lock::Heads, LogId::PROCESSOR, &[]).await?;
+    let now = tx.now();
+    tx.act_for(job.customer).await?;
+    let first = message::given_up(tx.conn(), job.customer, message.id, now).await?;
+    tx.act_for(LogId::PROCESSOR).await?;
+    if !first {
+        drop(tx);
+        done(app, job).await?;
+        return Ok(false);
+    }
+    remove(tx.conn(), job).await?;
+    let customer = (job.customer != LogId::PROCESSOR).then(|| CustomerId::from(job.customer.0));
+    if message.purpose != UNDELIVERABLE {
+        let whose = customer.map_or_else(|| "the staff".to_owned(), |customer| format!("the customer {customer}"));
+        let body = format!(
+            "The message {} ({}) of {whose} can never be delivered: {why}. Nobody has been told what it says, and nothing that waits for its delivery begins. Find another way to tell them, and have the address put right.",
+            message.id, message.purpose
+        );
+        for address in message::caretakers(tx.conn()).await? {
+            let (customer, subject) = (LogId::PROCESSOR, "A message cannot be delivered");
+            let subject_id = message.id.uuid();
+            enqueue(&mut tx, NewMessage { customer, purpose: UNDELIVERABLE, subject_id, address, subject, body: body.clone() }).await?;
+        }
+    }
+    let event = Event::MessageUndeliverable { message: message.id, customer, purpose: message.purpose.clone() };
+    commit_one(tx, NewEntry::new(LogId::PROCESSOR, message.id, &Actor::system(), event)).await?;
+    metrics::counter!("messages_undeliverable_total").increment(1);
+    tracing::warn!(delivery = %message.id, cause = why, "message given up: it can never be delivered");
     Ok(true)
 }
 

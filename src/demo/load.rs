@@ -22,8 +22,11 @@ use crate::document::pdf_of_lines;
 /// How long before its acceptance an agreement is prepared: longer than a first signatory's 72 hours.
 const LEAD: Duration = Duration::days(5);
 
-/// How long before that the staff joins: longer than the 72 hours in which it counts as none of two.
-const STAFF_LEAD: Duration = Duration::days(4);
+/// How long the staff counts as none of two, each time somebody has joined.
+const STAFF_WAIT: Duration = Duration::hours(72);
+
+/// How long before that the first of the staff join: longer than twice that, since they add the others.
+const STAFF_LEAD: Duration = Duration::days(7);
 
 struct Loader<'a> {
     app: &'a App,
@@ -110,6 +113,7 @@ impl Loader<'_> {
         let second = second.ok_or_else(|| Error::internal("the world lacks an ops role"))?;
         self.add_staff(second).await?;
         self.persons.accept_invitation(&second.email, None).await?;
+        self.clock.advance(STAFF_WAIT);
         for person in others.iter().filter(|person| person.email != second.email) {
             let id = self.add_staff(person).await?;
             let security = self.ops_login("ops_security").await?;

@@ -2,12 +2,10 @@
 //! received whole before a transaction begins, so one that is cut off stores nothing; no
 //! transaction is open while a client reads either.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 
 use super::media::MediaType;
 use super::spool::Spooled;
@@ -17,7 +15,7 @@ use crate::app::App;
 use crate::base::{CustomerId, DocumentId, Error, Page, Result, TypedId};
 use crate::db::{Lock, Role, WriteTx};
 use crate::evidence::{Actor, NewEntry, Receipted, commit_one};
-use crate::http::{Access, Created, CustomerRole, ETag, Json, OpsRole, PathId, Query, Route, Upload, routes};
+use crate::http::{Access, Created, CustomerRole, ETag, Json, OpsRole, PathId, Query, Route, Upload, parts, routes};
 use crate::identity::{InstitutionCaller, OpsCaller};
 
 /// The most bytes of a document: 25 MiB.
@@ -138,30 +136,13 @@ async fn get_document_content(State(app): State<App>, caller: InstitutionCaller,
         (CONTENT_LENGTH, view.length.to_string()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{}\"", view.media_type.extension())),
     ];
-    let parts = i32::try_from(view.length.div_ceil(PART as u64)).map_err(Error::internal)?;
-    let body = content(app, caller.customer(), id, parts);
-    Ok((ETag::of_bytes(&view.sha256.0), headers, body).into_response())
-}
-
-/// The bytes, each part read in a transaction of its own when the client is ready for it: parts
-/// never change. The read runs on a task, because the body is dropped when the client leaves.
-fn content(app: App, customer: CustomerId, id: DocumentId, parts: i32) -> Body {
-    let reading = stream::try_unfold(0, move |number| {
-        let app = app.clone();
-        async move {
-            if number == parts {
-                return Ok::<_, Error>(None);
-            }
-            let tracker = app.tracker.clone();
-            let task = tracker.spawn(async move {
-                let mut tx = app.db.read(Role::App, "read document part", customer.into()).await?;
-                store::document_part(tx.conn(), customer, id, number).await
-            });
-            let bytes = task.await.map_err(Error::internal)??;
-            Ok(Some((bytes, number + 1)))
-        }
+    let count = i32::try_from(view.length.div_ceil(PART as u64)).map_err(Error::internal)?;
+    let customer = caller.customer();
+    let body = parts(app, count, move |app, number| async move {
+        let mut tx = app.db.read(Role::App, "read document part", customer.into()).await?;
+        store::document_part(tx.conn(), customer, id, number).await
     });
-    Body::from_stream(reading)
+    Ok((ETag::of_bytes(&view.sha256.0), headers, body).into_response())
 }
 
 /// Stores a document for a customer.

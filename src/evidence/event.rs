@@ -63,8 +63,27 @@ events! {
     OpsPersonFactorChanged = "ops_person.factor_changed" { ops_person: OpsPersonId, second_factor: SecondFactorId, }
     /// Processor: an ops person changed the password.
     OpsPersonPasswordChanged = "ops_person.password_changed" { ops_person: OpsPersonId, }
+    /// Processor: an ops person asked for another e-mail address, which counts once it is proved.
+    OpsPersonEmailAsked = "ops_person.email_asked" { ops_person: OpsPersonId, }
+    /// Processor: an ops person's e-mail address is another one.
+    OpsPersonEmailChanged = "ops_person.email_changed" { ops_person: OpsPersonId, }
+    /// Processor: an ops person drew new recovery codes; the old ones ended.
+    OpsPersonRecoveryCodesRenewed = "ops_person.recovery_codes_renewed" { ops_person: OpsPersonId, second_factor: SecondFactorId, }
     /// Processor: an ops person used a recovery code in place of the factor.
     OpsPersonRecoveryCodeUsed = "ops_person.recovery_code_used" { ops_person: OpsPersonId, second_factor: SecondFactorId, left: u32, }
+    /// Processor: the recovery of an ops person was proposed by another one.
+    OpsRecoveryProposed = "ops_recovery.proposed" { ops_recovery: OpsRecoveryId, ops_person: OpsPersonId, }
+    /// Processor: it was approved by a third one.
+    OpsRecoveryApproved = "ops_recovery.approved" { ops_recovery: OpsRecoveryId, }
+    /// Processor: the notice to the person was delivered; the account can be entered 72 hours later,
+    /// unless the recovery was withdrawn meanwhile.
+    OpsRecoveryNotified = "ops_recovery.notified" {
+        ops_recovery: OpsRecoveryId, ops_person: OpsPersonId, delivered_at: Instant, opens_at: Option<Instant>, closes_at: Option<Instant>,
+    }
+    /// Processor: it was withdrawn.
+    OpsRecoveryWithdrawn = "ops_recovery.withdrawn" { ops_recovery: OpsRecoveryId, }
+    /// Processor: an ops person came back with a new password and no factor.
+    OpsPersonRecovered = "ops_person.recovered" { ops_person: OpsPersonId, ops_recovery: OpsRecoveryId, }
     /// Processor: a key for the gate or the admin surface was made.
     ProcessorKeyCreated = "processor_key.created" { api_key: ApiKeyId, surface: String, platform: Option<Code>, expires_at: Instant, }
     /// Processor: such a key was revoked.
@@ -90,6 +109,8 @@ events! {
         alarm: AlarmId, kind: String, subject: String, platform: Code, level: String,
         customers: u64, rows: u64, normal_customers: u64, normal_rows: u64, since_at: Instant,
     }
+    /// Processor: a message was given up that no try can deliver; `customer` is absent for one to the staff.
+    MessageUndeliverable = "message.undeliverable" { message: MessageId, customer: Option<CustomerId>, purpose: String, }
 
     /// Platform: a customer's external id appeared.
     ExternalIdAppeared = "external_id.appeared" { customer: CustomerId, external_id: Reference, }
@@ -139,6 +160,12 @@ events! {
     PersonFactorChanged = "person.factor_changed" { membership: MembershipId, second_factor: SecondFactorId, }
     /// A member changed the password.
     PersonPasswordChanged = "person.password_changed" { membership: MembershipId, }
+    /// A member asked for another e-mail address, which counts once it is proved.
+    PersonEmailAsked = "person.email_asked" { membership: MembershipId, }
+    /// A member's e-mail address is another one.
+    PersonEmailChanged = "person.email_changed" { membership: MembershipId, }
+    /// A member drew new recovery codes; the old ones ended.
+    PersonRecoveryCodesRenewed = "person.recovery_codes_renewed" { membership: MembershipId, second_factor: SecondFactorId, }
     /// A member used a recovery code in place of the factor.
     PersonRecoveryCodeUsed = "person.recovery_code_used" { membership: MembershipId, second_factor: SecondFactorId, left: u32, }
     /// The recovery of a member's account was proposed by one ops person.
@@ -237,6 +264,10 @@ events! {
     }
     /// An export that had never ended was closed by the service.
     ExportSwept = "export.swept" { export: ExportId, reconciled: Reconciliation, }
+    /// A platform reported that an export is complete which the service had closed. The closing holds, and its volume with it.
+    ExportReportedLate = "export.reported_late" {
+        export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>, reconciled: Reconciliation,
+    }
 
     /// Subjects were erased from entries of this log, each named by its epoch and index.
     SubjectsErased = "subjects.erased" { entries: Vec<(u32, u64)>, ground: Code, }

@@ -71,6 +71,8 @@ pub struct ExportFacts {
     pub redeemed: bool,
     /// How it ended, once it has.
     pub closed: Option<Closed>,
+    /// True once the platform has reported it complete after the service had closed it.
+    pub reported_late: bool,
     /// True while the last chunk asked for was refused for a reason that stops the export.
     pub stopped: bool,
     /// Instant of its redemption or of the chunk authorised last.
@@ -95,6 +97,7 @@ impl ExportFacts {
             grant,
             redeemed: false,
             closed: None,
+            reported_late: false,
             stopped: false,
             active_at: None,
             chunks: 0,
@@ -291,6 +294,11 @@ fn apply_export(facts: &mut Facts, entry: Applied<'_>) {
         }
         Event::ExportAborted { export, reconciled, .. } => close(facts, *export, Closed::Aborted, reconciled.as_ref()),
         Event::ExportSwept { export, reconciled } => close(facts, *export, Closed::Swept, Some(reconciled)),
+        Event::ExportReportedLate { export, .. } => {
+            if let Some(export) = facts.exports.get_mut(export) {
+                export.reported_late = true;
+            }
+        }
         _ => {}
     }
 }

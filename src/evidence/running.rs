@@ -79,6 +79,9 @@ pub struct CompletionRecord {
     /// Against the chunks; absent when the report was not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled: Option<Reconciliation>,
+    /// True if the service had closed the export: an entry of its own holds the report.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// The conflict for which it was not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,

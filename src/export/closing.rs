@@ -14,13 +14,27 @@ use crate::evidence::{Closed, Deviation, ExportFacts, Reconciliation};
 /// again the next morning.
 pub const SILENT_HOURS: i64 = 36;
 
-/// Says whether a report of completion fits the export's state.
+/// What a report of completion does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// It ends the export.
+    Ends,
+    /// The service had closed the export: the report is recorded and told, once, and changes nothing.
+    Late,
+}
+
+/// Says whether a report of completion fits the export's state, and what it does.
 ///
 /// # Errors
-/// [`Error::Conflict`] when it was not redeemed, or is closed already.
-pub fn may_complete(export: &ExportFacts) -> Result<()> {
+/// [`Error::Conflict`] when it was not redeemed, or is closed already; also when it was reported late
+/// before.
+pub fn may_complete(export: &ExportFacts) -> Result<Completion> {
+    if export.closed == Some(Closed::Swept) && !export.reported_late {
+        return Ok(Completion::Late);
+    }
     may_abort(export)?;
-    if export.redeemed { Ok(()) } else { Err(Error::conflict("export-not-redeemed", "Redeem the permit before reporting completion.")) }
+    let unredeemed = Error::conflict("export-not-redeemed", "Redeem the permit before reporting completion.");
+    if export.redeemed { Ok(Completion::Ends) } else { Err(unredeemed) }
 }
 
 /// Says whether a report of abortion fits the export's state.
@@ -34,7 +48,7 @@ pub const fn may_abort(export: &ExportFacts) -> Result<()> {
         Some(Closed::Aborted) => Err(Error::conflict("export-aborted", "The export was aborted already.")),
         Some(Closed::Swept) => Err(Error::conflict(
             "export-swept",
-            "The export was closed because nothing was heard of it, and its customer was told. Tell the customer what was delivered.",
+            "The export was closed because nothing was heard of it, and its customer was told. What was delivered can be reported once, as a completion.",
         )),
     }
 }
@@ -85,6 +99,13 @@ pub fn reconcile(export: &ExportFacts, how: Closed, delivered: &Volume) -> Recon
         bytes: rest(reserved.bytes, authorised.bytes, delivered.bytes),
     };
     Reconciliation { chunks: export.chunks, authorised: export.authorised, returned, differences }
+}
+
+/// The same of a report that came after the service had closed the export: what was returned then
+/// stays returned, and nothing goes back on the platform's late word.
+#[must_use]
+pub fn reconcile_late(export: &ExportFacts, delivered: &Volume) -> Reconciliation {
+    Reconciliation { returned: Volume::default(), ..reconcile(export, Closed::Completed, delivered) }
 }
 
 /// The dimensions in which more was delivered than permitted.

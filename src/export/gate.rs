@@ -22,7 +22,7 @@ use crate::base::{CustomerId, Digest, Error, ExportId, Reference, Result, Select
 use crate::db::{Lock, LogId, Role, WriteTx};
 use crate::evidence::{
     Applied, CompletionRecord, DecisionRecord, Event, ExportFacts, ExportRequest, Facts, GateKey, NewEntry, Outcome, RULES, Receipt,
-    RegistryFacts, SINGLE_CHUNK, StoredEntry, answered, append, apply, finish, head_of,
+    RegistryFacts, RequestedBy, SINGLE_CHUNK, StoredEntry, answered, append, apply, finish, head_of,
 };
 use crate::identity::PlatformCaller;
 
@@ -85,11 +85,14 @@ pub(super) enum Answer {
     Permitted { grant: Grant, claims: Box<PermitClaims>, key: Arc<SigningKey>, single: bool, receipt: Receipt, again: bool },
     WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
     Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
-    ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool },
+    ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool, unstated: Unstated },
     Refused { refusal: Refusal, receipt: Receipt, again: bool },
     Reported { export: ExportId, event: Box<Event>, receipt: Receipt, again: bool },
     ReportedMany { completions: Vec<CompletionRecord>, receipt: Receipt },
 }
+
+/// Who asked for an export and its chunk's rows, where the request stated none.
+pub(super) type Unstated = Option<(RequestedBy, u64)>;
 
 /// Answers one ask of one customer.
 ///
@@ -222,9 +225,12 @@ impl Batch {
                 self.redemption(asked, *export, presented.as_deref(), Some(stored)).await
             }
             (Event::ChunkAuthorised { .. }, Ask::Chunk { export, chunk }) => self.chunk(asked, *export, chunk, Some(stored)).await,
-            (event @ (Event::ExportCompleted { export, .. } | Event::ExportAborted { export, .. }), _) => {
-                Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true })
-            }
+            (
+                event @ (Event::ExportCompleted { export, .. }
+                | Event::ExportAborted { export, .. }
+                | Event::ExportReportedLate { export, .. }),
+                _,
+            ) => Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true }),
             (Event::ExportsCompleted { completions }, _) => Ok(Answer::ReportedMany { completions, receipt }),
             _ => Err(Error::internal("an entry of another kind answers this key")),
         }

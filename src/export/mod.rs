@@ -22,7 +22,7 @@ mod verify;
 pub use advice::advice;
 pub use api::{WORK, routes};
 pub use chunk::{Chunk, decide_chunk, stops};
-pub use closing::{SILENT_HOURS, may_abort, may_complete, may_sweep, reconcile, silent_since};
+pub use closing::{Completion, SILENT_HOURS, may_abort, may_complete, may_sweep, reconcile, reconcile_late, silent_since};
 pub use decide::*;
 pub use gate::{run_sweep, sweep};
 pub use keys::*;

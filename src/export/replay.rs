@@ -4,7 +4,7 @@
 //! subject test stands in for them; all else is decided. Pure.
 
 use super::chunk::{Chunk, decide_chunk, stops};
-use super::closing::{may_sweep, over, reconcile};
+use super::closing::{Completion, may_complete, may_sweep, over, reconcile, reconcile_late};
 use super::decide::{Considered, Decision, Presented, View, decide_again, decide_export, decide_redemption, decide_try_again};
 use super::verify::PERMIT_SECONDS;
 use crate::base::{ExportId, Instant, Result, Selector, Volume};
@@ -211,8 +211,15 @@ fn closing_differs(event: &Event, facts: &Facts, at: Instant) -> Option<String> 
         Event::ExportsCompleted { completions } => completions.iter().find_map(|c| {
             let permitted = facts.exports.get(&c.export).map(|export| export.request.volume).unwrap_or_default();
             let beyond = (c.over != over(&permitted, &c.delivered)).then(|| format!("recorded {c:?}, over the permitted otherwise"));
-            beyond.or_else(|| differs(&c.export, Closed::Completed, &c.delivered, c.reconciled.as_ref()))
+            let taken = c.reconciled.as_ref().filter(|_| !c.late);
+            beyond.or_else(|| differs(&c.export, Closed::Completed, &c.delivered, taken))
         }),
+        Event::ExportReportedLate { export, delivered, over: beyond, reconciled, .. } => {
+            let again = facts.exports.get(export).filter(|export| may_complete(export).is_ok_and(|does| does == Completion::Late));
+            let again = again.map(|export| (over(&export.request.volume, delivered), reconcile_late(export, delivered)));
+            let same = again.as_ref().is_some_and(|again| (&again.0, &again.1) == (beyond, reconciled));
+            (!same).then(|| format!("recorded {reconciled:?} over {beyond:?}, reconciled again {again:?}"))
+        }
         Event::ExportSwept { export, reconciled } => {
             let early = !facts.exports.get(export).is_some_and(|export| may_sweep(export, at));
             early.then(|| format!("{export} was closed too early")).or_else(|| differs(export, Closed::Swept, &nothing, Some(reconciled)))

@@ -1,5 +1,6 @@
 //! What the watch over the gate counts of an ask: who asked, for whom, how much. Refusals and dry
-//! runs count like permits; a repeated answer counts as an ask, and its records only once.
+//! runs count like permits; a repeated answer counts as an ask, and its records only once. Records
+//! that a request does not state are counted chunk by chunk, for who made the request.
 
 use super::gate::{Answer, Ask, Asked};
 use crate::alarm::{Requester, Touch};
@@ -18,8 +19,9 @@ pub(super) fn answered(app: &App, customer: CustomerId, asked: &Asked, answer: &
         answer,
         Answer::Permitted { again: true, .. } | Answer::WouldPermit { again: true, .. } | Answer::Refused { again: true, .. }
     );
-    let (requested_by, rows) = match &asked.ask {
-        Ask::Export { request, .. } => (Some(requester(&request.requested_by)), request.volume.rows.filter(|_| !is_again)),
+    let (requested_by, rows) = match (&asked.ask, answer) {
+        (Ask::Export { request, .. }, _) => (Some(requester(&request.requested_by)), request.volume.rows.filter(|_| !is_again)),
+        (_, Answer::ChunkAuthorised { unstated: Some((by, rows)), .. }) => (Some(requester(by)), Some(*rows)),
         _ => (None, None),
     };
     let PlatformCaller { key, platform } = &asked.caller;

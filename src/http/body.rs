@@ -15,8 +15,8 @@ use crate::base::{Decode, Error, Faults, Pointer, Result, parse_strict};
 /// The most bytes a JSON body may have.
 pub const JSON_LIMIT: usize = 1024 * 1024;
 
-/// How long a JSON body may take to arrive.
-const JSON_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive that is read whole: who is slow keeps a place meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body: read strictly as an argument, written as an answer (200).
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl<S: Send + Sync, T: Decode> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(Error::UnsupportedMediaType("application/json"));
         }
-        let bytes = received(request, JSON_TIME).await?;
+        let bytes = received(request, JSON_LIMIT).await?;
         let value = parse_strict(&bytes).map_err(Error::Malformed)?;
         let mut faults = Faults::default();
         let read = T::decode(&value, &Pointer::default(), &mut faults);
@@ -37,10 +37,17 @@ impl<S: Send + Sync, T: Decode> FromRequest<S> for Json<T> {
     }
 }
 
-/// All bytes of a body that comes in time: who is slow would keep a request's place.
-async fn received(request: Request, patience: Duration) -> Result<Vec<u8>> {
+/// All bytes of a body that comes in time, at most `most` and at most what its route takes.
+///
+/// # Errors
+/// [`Error::Malformed`] when it is late, and as [`Upload::chunk`].
+pub(super) async fn received(request: Request, most: usize) -> Result<Vec<u8>> {
+    received_within(PATIENCE, request, most).await
+}
+
+async fn received_within(patience: Duration, request: Request, most: usize) -> Result<Vec<u8>> {
     #[expect(clippy::disallowed_methods, reason = "on the client's bytes; no database is asked meanwhile")]
-    let read = tokio::time::timeout(patience, Upload::of(request, JSON_LIMIT).read_all()).await;
+    let read = tokio::time::timeout(patience, Upload::of(request, most).read_all()).await;
     read.map_err(|_| Error::Malformed("The body did not arrive in time."))?
 }
 
@@ -145,9 +152,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_end_in_time_is_refused() {
         let slow = || Body::from_stream(futures_util::stream::pending::<std::io::Result<Vec<u8>>>());
-        let late = received(Request::new(slow()), Duration::from_millis(20)).await;
+        let late = received_within(Duration::from_millis(20), Request::new(slow()), 9).await;
         assert!(matches!(late, Err(Error::Malformed("The body did not arrive in time."))));
-        assert!(received(Request::new(Body::from("{}")), Duration::from_secs(1)).await.is_ok());
+        assert!(received(Request::new(Body::from("{}")), 9).await.is_ok());
     }
 
     #[test]

@@ -54,13 +54,15 @@ problems! {
     TOO_LARGE, 413, "body-too-large", "The body is too large",
         "The body has more bytes than the route takes. JSON bodies may have 1 MiB, documents 25 MiB. Split what can be split.";
     MEDIA_TYPE, 415, "unsupported-media-type", "The media type is not accepted",
-        "Content-Type is missing, stands twice or names a type that the route does not read. Routes that take JSON read application/json in UTF-8.";
+        "Content-Type is missing, stands twice or names a type that the route does not read. Routes that take JSON read application/json in UTF-8. No route reads a body with a Content-Encoding: send it as it is.";
     INVALID, 422, "invalid-body", "The body's content is wrong",
         "The body is one JSON value, but fields are missing, unknown, of the wrong type or outside their rule. Every fault is in errors, with a JSON pointer (RFC 6901) to its place.";
     PRECONDITION, 428, "precondition-required", "If-Match is required",
         "This change needs the entity tag of the copy it is based on. Read the resource, and send its ETag as If-Match.";
     TOO_MANY, 429, "too-many-requests", "Too many requests",
         "The limit for this key, session or address is used up. Wait for the seconds in Retry-After.";
+    HEADERS, 431, "headers-too-large", "The headers are too large",
+        "The request's line and headers have more bytes than are read. Send shorter headers, or fewer; what is long belongs into the body. Far past the limit, or with more than 100 headers, the answer has this status and no body.";
     INTERNAL, 500, "internal", "Internal error",
         "A fault of the service. It is in the service's log under request_id; quote it when reporting. Whether a change took effect is unknown: send it again with the same idempotency key. At the gate, no answer means that nothing may leave.";
     UNAVAILABLE, 503, "unavailable", "Unavailable for the moment",
@@ -89,10 +91,11 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Conflict { .. } => &CONFLICT,
         Error::PreconditionFailed => &STALE,
         Error::TooLarge(_) => &TOO_LARGE,
-        Error::UnsupportedMediaType(_) => &MEDIA_TYPE,
+        Error::UnsupportedMediaType(_) | Error::EncodedBody => &MEDIA_TYPE,
         Error::Invalid(_) => &INVALID,
         Error::PreconditionRequired => &PRECONDITION,
         Error::TooMany(_) => &TOO_MANY,
+        Error::HeadersTooLarge(_) => &HEADERS,
         Error::Internal(_) => &INTERNAL,
         Error::Unavailable { .. } => &UNAVAILABLE,
         Error::OutcomeUnknown => &OUTCOME_UNKNOWN,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::RequestExt;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use super::idempotency::{Keeping, once};
 use super::kind::{Idempotency, Kind};
 use super::limits::{self, Bucket, Standing};
 use super::listing::{Form, as_csv, negotiated, vary};
+use super::places::Holding;
 use super::query::check_declared;
 use super::upload::cap;
 use super::{Access, Attempt, ClientAddress, Host, IdempotencyKey, Identified, JSON_LIMIT, Principal, Route, Surface};
@@ -62,6 +63,7 @@ struct Passed {
     principal: Option<Principal>,
     key: Option<IdempotencyKey>,
     csv: bool,
+    holding: Holding,
 }
 
 impl<S: Host> Guard<S> {
@@ -95,8 +97,15 @@ impl<S: Host> Guard<S> {
     }
 
     async fn check(&self, request: &mut Request, attempt: Option<&mut Attempt>, passed: &mut Passed) -> Result<()> {
+        if let Some(places) = self.host.places() {
+            passed.holding = places.take(self.access.surface())?;
+        }
         if self.access == Access::Public {
-            self.count_address(ClientAddress::of(request), passed)?;
+            let client = ClientAddress::of(request);
+            self.count_address(client, passed)?;
+            if let Some(places) = self.host.places() {
+                places.count_stranger(&mut passed.holding, client)?;
+            }
         } else {
             let client = ClientAddress::of(request);
             let who = self.authenticated(bearer(request.headers()), client, passed).await?;
@@ -120,6 +129,9 @@ impl<S: Host> Guard<S> {
         }
         if self.kind.idempotency != Idempotency::Reads {
             passed.key = IdempotencyKey::read(request.headers(), self.kind.idempotency == Idempotency::Required)?;
+        }
+        if is_encoded(request.headers()) {
+            return Err(Error::EncodedBody);
         }
         if declared_length(request.headers()) > self.body_limit as u64 {
             return Err(Error::TooLarge(self.body_limit as u64));
@@ -146,6 +158,9 @@ impl<S: Host> Guard<S> {
             (_, false) => limits::Kind::Session,
         };
         self.count(kind, who.principal.map(|principal| Bucket::Credential(principal.credential)), passed)?;
+        if let (Some(places), Some(principal)) = (self.host.places(), &who.principal) {
+            places.count(&mut passed.holding, self.access.surface(), principal)?;
+        }
         Ok(who)
     }
 
@@ -195,6 +210,11 @@ async fn tagged(answer: Response) -> Response {
         Ok(bytes) => (super::ETag::of_bytes(&bytes), Response::from_parts(parts, Body::from(bytes))).into_response(),
         Err(error) => Error::internal(error).into_response(),
     }
+}
+
+/// True if a body would have to be decoded first: its bytes are not what a handler would read.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn declared_length(headers: &HeaderMap) -> u64 {
@@ -314,6 +334,24 @@ mod tests {
         for id in ["x", "exp_0190a0b0c0d0700080000123456789ab", "%ff", "ins_%00"] {
             let answer = client.get(&format!("/api/v1/things/{id}"), &good).await;
             assert_eq!((answer.status, &answer.bytes), (absent.status, &absent.bytes), "{id}");
+        }
+    }
+
+    /// Negative control: the same body without the header, or with the one coding that changes nothing.
+    #[tokio::test]
+    async fn an_encoded_body_is_refused_and_not_read_as_it_is() {
+        let client = client();
+        for (coding, expected) in [("gzip", 415), ("GZIP, identity", 415), ("br", 415), ("", 415), ("Identity", 201)] {
+            let request = Request::post("/api/v1/things")
+                .header("authorization", "Bearer admin-session")
+                .header("content-type", "application/json")
+                .header("content-encoding", coding);
+            let answer = client.send(request.body(Body::from("{\"name\":\"a\"}")).unwrap()).await;
+            assert_eq!(answer.status.as_u16(), expected, "{coding}");
+            if expected == 415 {
+                assert_eq!(answer.body["type"], "/docs/problems/unsupported-media-type", "{coding}");
+                assert_eq!(answer.headers["accept-encoding"], "identity");
+            }
         }
     }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::Extensions;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::{Identified, Limits, Surface};
+use super::{Identified, Limits, Places, Surface};
 use crate::base::{Entropy, Result};
 use crate::db::Db;
 
@@ -62,13 +61,9 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Randomness for request ids.
     fn entropy(&self) -> &dyn Entropy;
 
-    /// Lets a request in, or refuses it because too many are being answered: the place is kept
-    /// until the request's task has ended.
-    ///
-    /// # Errors
-    /// [`crate::base::Error::Unavailable`] when there is no place.
-    fn admit(&self, _surface: Surface) -> Result<Option<OwnedSemaphorePermit>> {
-        Ok(None)
+    /// The places for what is done at once; absent where nothing is bounded.
+    fn places(&self) -> Option<&Places> {
+        None
     }
 
     /// Ends when what answers this surface falls silent after this call.

@@ -17,8 +17,9 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::{Map, Value};
 
 use super::access::bearer;
+use super::body::received;
 use super::seal::{Fingerprint, Seal};
-use super::{Host, IdempotencyKey, Principal, Upload};
+use super::{Host, IdempotencyKey, Principal};
 use crate::base::{Digest, Error, Fault, RefusedAnswer, Result};
 use crate::db::{Claim, Claimed, Db, IdempotencyScope, Known};
 
@@ -103,7 +104,7 @@ async fn whole(request: Request, mut fingerprint: Fingerprint) -> Result<(Reques
     let (parts, body) = request.into_parts();
     let mut copy = Request::new(body);
     copy.extensions_mut().clone_from(&parts.extensions);
-    let bytes = Upload::of(copy, usize::MAX).read_all().await?;
+    let bytes = received(copy, usize::MAX).await?;
     fingerprint.update(&bytes);
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(fingerprint.end()?)))
 }

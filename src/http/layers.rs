@@ -24,6 +24,16 @@ use crate::base::{Entropy, Error};
 /// The policy of answers that are not pages: nothing may load, nobody may frame.
 const NO_CONTENT: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
+/// The most bytes of a request's line and headers.
+const HEADERS: usize = 32 * 1024;
+
+/// The bytes of a request's line and headers, as they came.
+fn head_length(request: &Request) -> usize {
+    let (path, colon_space_and_end) = (request.uri().path_and_query(), 4);
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + colon_space_and_end);
+    path.map_or(0, |path| path.as_str().len()) + headers.sum::<usize>()
+}
+
 /// Answers one request: on a task of its own, within the deadline, with everything around it.
 ///
 /// The task has twice the time that its client has. What still runs then waits on a dead socket or an
@@ -33,13 +43,11 @@ pub(super) async fn envelope<S: Host>(State(host): State<S>, mut request: Reques
     request.extensions_mut().insert(RequestId(Arc::clone(&seen.request_id)));
     let span = tracing::info_span!("request", request_id = %seen.request_id);
     let inner = Arc::clone(&seen);
-    let place = match host.admit(seen.surface()) {
-        Ok(place) => place,
-        Err(error) => return seen.finish(error.into_response()),
-    };
+    if head_length(&request) > HEADERS {
+        return seen.finish(Error::HeadersTooLarge(HEADERS).into_response());
+    }
     let lost = host.lost(seen.surface());
     let work = async move {
-        let _place = place;
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         inner.finish(answer.unwrap_or_else(|_| Error::internal("a handler panicked").into_response()))
     };
@@ -215,6 +223,13 @@ mod tests {
         assert_eq!(problem(&client.post("/api/v1/things", "application/json", body).await), (500, "internal"));
         // Control: a success is left as it is.
         assert_eq!(client.get("/api/v1/things", &["Bearer admin-key"]).await.headers["content-type"], "application/json");
+        // Nothing is read of a request whose headers are too large, and headers just within the limit are read.
+        for (size, status) in [(HEADERS, 431), (HEADERS - 100, 200)] {
+            let request = Request::get("/open").header("x-long", "a".repeat(size)).body(Body::empty()).unwrap();
+            let answer = client.send(request).await;
+            assert_eq!(answer.status, status);
+            assert!(status == 200 || problem(&answer) == (431, "headers-too-large"));
+        }
     }
 
     #[tokio::test]

@@ -21,6 +21,15 @@ const PLATFORM_KEY: &str = "platform_key";
 /// The document of a table: every route in it and no other.
 #[must_use]
 pub fn openapi<S: Host>(table: &[Route<S>]) -> OpenApi {
+    document(table).0
+}
+
+/// The document of a table, and what is wrong with it: a name that stands for two schemas, of which
+/// the document would show one for both, or for none.
+pub(super) fn document<S: Host>(table: &[Route<S>]) -> (OpenApi, Vec<String>) {
+    let (schemas, twice) = schemas(table);
+    let mut faults: Vec<String> = twice.iter().map(|name| format!("two schemas are named {name}")).collect();
+    let known: BTreeSet<String> = schemas.keys().cloned().collect();
     let mut paths = Paths::new();
     for route in table {
         // The document knows no segments that stand for several.
@@ -30,7 +39,7 @@ pub fn openapi<S: Host>(table: &[Route<S>]) -> OpenApi {
         }
     }
     let mut components = Components::new();
-    components.schemas = schemas(table).into_iter().collect();
+    components.schemas = schemas;
     components.responses = responses();
     for (name, description) in [
         (SESSION, "The token of a session, created with e-mail and password."),
@@ -42,19 +51,24 @@ pub fn openapi<S: Host>(table: &[Route<S>]) -> OpenApi {
     }
     let mut info = Info::new("Mandate", env!("CARGO_PKG_VERSION"));
     info.description = Some(env!("CARGO_PKG_DESCRIPTION").to_owned());
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
+    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build();
+    let unknown = &targets(&document) - &known;
+    faults.extend(unknown.iter().map(|name| format!("no route brings the schema {name}: write inline({name}) at the parameter")));
+    (document, faults)
 }
 
-/// Every schema that the routes bring along, and the shared words that parameters refer to:
-/// types of parameters are not collected with a route.
-fn schemas<S: Host>(table: &[Route<S>]) -> Vec<(String, RefOr<Schema>)> {
-    let mut found = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
-    ProblemBody::schemas(&mut found);
+/// Every schema that the routes bring along, and the shared words that parameters refer to (types of
+/// parameters are not collected with a route); and the names that stand for two.
+fn schemas<S: Host>(table: &[Route<S>]) -> (BTreeMap<String, RefOr<Schema>>, BTreeSet<String>) {
+    let mut problem = Vec::new();
+    ProblemBody::schemas(&mut problem);
+    let mut known: BTreeMap<String, RefOr<Schema>> = problem.into_iter().collect();
+    known.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     let parameters = table.iter().flat_map(|route| targets(&route.operation.parameters)).collect::<BTreeSet<_>>();
     macro_rules! add {
         ($name:ident) => {
             if parameters.contains(&*<base::$name as ToSchema>::name()) {
-                found.push((<base::$name as ToSchema>::name().into_owned(), base::$name::schema()));
+                known.insert(<base::$name as ToSchema>::name().into_owned(), base::$name::schema());
             }
         };
     }
@@ -62,42 +76,21 @@ fn schemas<S: Host>(table: &[Route<S>]) -> Vec<(String, RefOr<Schema>)> {
     base::for_each_text!(add);
     add!(Instant);
     add!(Digest);
-    found.extend(table.iter().flat_map(|route| route.schemas.iter().cloned()));
-    found
+    let mut twice = BTreeSet::new();
+    for (name, schema) in table.iter().flat_map(|route| &route.schemas) {
+        match known.get(name) {
+            None => drop(known.insert(name.clone(), schema.clone())),
+            Some(other) if other != schema => drop(twice.insert(name.clone())),
+            Some(_) => {}
+        }
+    }
+    (known, twice)
 }
 
 /// The names of the schemas that a part of the document refers to.
 fn targets(part: &impl serde::Serialize) -> BTreeSet<String> {
-    fn walk(node: &serde_json::Value, found: &mut BTreeSet<String>) {
-        match node {
-            serde_json::Value::Object(members) => {
-                let target = members.get("$ref").and_then(|target| target.as_str());
-                found.extend(target.and_then(|text| text.strip_prefix("#/components/schemas/")).map(str::to_owned));
-                members.values().for_each(|value| walk(value, found));
-            }
-            serde_json::Value::Array(items) => items.iter().for_each(|value| walk(value, found)),
-            _ => {}
-        }
-    }
-    let mut found = BTreeSet::new();
-    walk(&serde_json::to_value(part).unwrap_or_default(), &mut found);
-    found
-}
-
-/// What is wrong with the document of a table: a name that stands for two schemas, of which the
-/// document would show one for both, or for none.
-pub(super) fn faults<S: Host>(table: &[Route<S>]) -> Vec<String> {
-    let mut known: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
-    let mut faults = Vec::new();
-    for (name, schema) in schemas(table) {
-        match known.get(&name) {
-            Some(other) if *other != schema => faults.push(format!("two schemas are named {name}")),
-            _ => drop(known.insert(name, schema)),
-        }
-    }
-    let unknown = targets(&openapi(table)).into_iter().filter(|name| !known.contains_key(name));
-    faults.extend(unknown.map(|name| format!("no route brings the schema {name}: write inline({name}) at the parameter")));
-    faults
+    let text = serde_json::to_string(part).unwrap_or_default();
+    text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 fn slot<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Option<Operation>> {
@@ -254,9 +247,9 @@ mod tests {
         let with = |route| {
             let mut table = table();
             table.push(route);
-            faults(&table)
+            super::document(&table).1
         };
-        assert_eq!(faults(&table()), Vec::<String>::new());
+        assert_eq!(super::document(&table()).1, Vec::<String>::new());
         assert_eq!(with(Route::new(Access::Public, routes!(found))), Vec::<String>::new());
         assert_eq!(with(Route::new(Access::Public, routes!(other_thing))), ["two schemas are named Thing"]);
         assert!(with(Route::new(Access::Public, routes!(lost)))[0].contains("schema Lost"));

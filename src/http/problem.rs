@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::catalogue::entry;
+use super::idempotency::REPLAYED;
 use super::limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::base::{Error, Fault};
 
@@ -18,7 +19,7 @@ use crate::base::{Error, Fault};
 const TYPES: &str = "/docs/problems/";
 
 /// The headers of a failed response that its problem keeps.
-const CARRIED: [HeaderName; 3] = [ALLOW, RATE_LIMIT, RATE_LIMIT_POLICY];
+const CARRIED: [HeaderName; 4] = [ALLOW, RATE_LIMIT, RATE_LIMIT_POLICY, REPLAYED];
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
@@ -86,8 +87,10 @@ fn detail(error: &Error) -> String {
         Error::NotAcceptable(offered) => return format!("The route answers in {offered}."),
         Error::OutcomeRecorded(_) => "The request took effect before; receipts names its entries. It was not done again.",
         Error::UnsupportedMediaType(accepted) => return format!("Content-Type must be {accepted}."),
+        Error::EncodedBody => "Content-Encoding must be absent: send the body as it is.",
         Error::TooLarge(limit) if *limit > 0 => return format!("The body may have at most {limit} bytes."),
         Error::TooLarge(_) => "The body has more bytes than the route takes.",
+        Error::HeadersTooLarge(limit) => return format!("The line and headers of a request may have at most {limit} bytes."),
         Error::BadParameters(faults) | Error::Invalid(faults) => {
             return match faults.len() {
                 1 => "There is 1 fault.".to_owned(),
@@ -176,6 +179,10 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
     match &*error {
         Error::Unauthenticated => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // RFC 9110 §12.5.3: which codings would have been read.
+        Error::EncodedBody => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         Error::TooMany(seconds) | Error::Unavailable { retry_after: seconds, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));

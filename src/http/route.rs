@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{OpenApi, RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::docs::Document;
@@ -55,7 +55,7 @@ pub struct Route<S = App> {
 impl<S: Host> Route<S> {
     /// A route: `Route::new(Access::institution(&[..]), routes!(list))`.
     #[must_use]
-    pub fn new(access: Access, (schemas, paths, handler): UtoipaMethodRouter<S>) -> Self {
+    pub fn new(access: Access, (mut schemas, paths, handler): UtoipaMethodRouter<S>) -> Self {
         let mut found: Vec<(String, Method, Operation)> = Vec::new();
         for (path, item) in paths.paths {
             found.extend(operations(item).map(|(method, operation)| (path.clone(), method, operation)));
@@ -64,6 +64,9 @@ impl<S: Host> Route<S> {
         let (path, method, operation) = found.into_iter().next().unwrap_or_default();
         let operation_id = operation.operation_id.clone().unwrap_or_default();
         let query = names(&operation, &ParameterIn::Query);
+        // A schema comes once for every place that names it.
+        schemas.sort_by(|a, b| a.0.cmp(&b.0));
+        schemas.dedup();
         let kind = Kind::of(access, &method, &path, &operation, &schemas);
         Self {
             access,
@@ -194,11 +197,12 @@ fn shape(path: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Checks what a table must hold: each route whole by itself, none twice, no operation id twice.
+/// The document of a table that holds what it must: each route whole by itself, none twice, no
+/// operation id twice.
 ///
 /// # Errors
 /// Every fault at once.
-pub fn check<S: Host>(table: &[Route<S>]) -> Result<()> {
+pub fn checked<S: Host>(table: &[Route<S>]) -> Result<OpenApi> {
     let mut faults: Vec<String> = table.iter().flat_map(Route::faults).collect();
     let mut places = BTreeSet::new();
     let mut ids = BTreeSet::new();
@@ -217,14 +221,15 @@ pub fn check<S: Host>(table: &[Route<S>]) -> Result<()> {
             faults.push(format!("{} {}: is spelt {known} elsewhere", route.method, route.path));
         }
     }
-    faults.extend(super::openapi::faults(table));
-    if faults.is_empty() { Ok(()) } else { Err(Error::internal(format!("route table: {}", faults.join("; ")))) }
+    let (document, of_document) = super::openapi::document(table);
+    faults.extend(of_document);
+    if faults.is_empty() { Ok(document) } else { Err(Error::internal(format!("route table: {}", faults.join("; ")))) }
 }
 
 /// The router of a table. Every request passes the envelope (`layers`), then its route's guard.
 ///
 /// # Errors
-/// When the table does not pass [`check`].
+/// When the table has a fault: see [`checked`].
 pub fn router<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
     let bare = router_without_envelope(host.clone(), table)?;
     Ok(bare.layer(from_fn_with_state(host, layers::envelope::<S>)))
@@ -236,8 +241,7 @@ pub fn router<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
 /// As [`router`].
 #[doc(hidden)]
 pub fn router_without_envelope<S: Host>(host: S, table: Vec<Route<S>>) -> Result<axum::Router> {
-    check(&table)?;
-    let document = Document::of(&super::openapi(&table))?;
+    let document = Document::of(&checked(&table)?)?;
     let mut router = axum::Router::new();
     for route in table {
         let guard = Guard::of(host.clone(), &route);
@@ -270,7 +274,7 @@ mod tests {
     const READERS: Access = Access::institution(&[crate::http::CustomerRole::CustomerReader]);
 
     fn faults(table: &[Route<Probe>]) -> String {
-        crate::http::problem::chain(&check(table).unwrap_err())
+        crate::http::problem::chain(&checked(table).map(drop).unwrap_err())
     }
 
     #[tokio::test]

@@ -23,9 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// The most bytes of a request's line and headers; past it, the answer is 431.
-const HEADERS: usize = 32 * 1024;
-/// The most bytes that are kept of what a client has sent and nobody has read yet.
+use super::ClientAddress;
+use super::places::{Holder, Shares};
+use super::upload::Stopping;
+
+/// The most bytes that are kept of what a client has sent and nobody has read yet. Headers that do
+/// not fit are a 431 without a body, since no request is there to answer; those that do are held to
+/// the smaller limit of the envelope.
 const BUFFER: usize = 64 * 1024;
 /// The pause after the system refused a connection: it has run out of something.
 const BREATH: Duration = Duration::from_millis(500);
@@ -35,6 +39,8 @@ const BREATH: Duration = Duration::from_millis(500);
 pub struct Bounds {
     /// How many at once; the next wait in the system's queue.
     pub connections: usize,
+    /// How many of them from one address (an IPv6 client's /64); the next are closed.
+    pub per_address: usize,
     /// How long a client may take for a request's headers, and for the next request.
     pub headers: Duration,
 }
@@ -42,9 +48,10 @@ pub struct Bounds {
 /// Serves a router until told to stop; ends when the last connection has.
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let shares = Arc::new(Shares::default());
     let connections = TaskTracker::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers).max_header_size(HEADERS).max_buf_size(BUFFER);
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers).max_header_size(BUFFER).max_buf_size(BUFFER);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -59,9 +66,11 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
             tokio::time::sleep(BREATH).await;
             continue;
         };
+        let address = ClientAddress(Some(peer.ip())).bucket();
+        let Some(share) = address.and_then(|address| shares.hold(Holder::Address(address), bounds.per_address)) else { continue };
         let (http, router, stop) = (http.clone(), router.clone(), stop.clone());
         connections.spawn(async move {
-            let _place = place;
+            let _held = (place, share);
             connection(&http, socket, peer, router, stop).await;
         });
     }
@@ -74,11 +83,12 @@ async fn connection(http: &http1::Builder, socket: TcpStream, peer: SocketAddr, 
     // An answer is small and complete: waiting to fill a packet only delays it.
     socket.set_nodelay(true).ok();
     let asked = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&asked);
+    let (noted, stopping) = (Arc::clone(&asked), Stopping(stop.clone()));
     let service = service_fn(move |request: Request<Incoming>| {
         noted.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(stopping.clone());
         let answer = router.clone().oneshot(request);
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });

@@ -6,9 +6,14 @@ use axum::RequestExt;
 use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::JSON_LIMIT;
 use crate::base::{Error, Result};
+
+/// Cancelled when the service ends: a body that has not arrived by then is not waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Stopping(pub CancellationToken);
 
 /// The most bytes that the route of a request takes.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +30,7 @@ pub(super) fn cap(mut request: Request, limit: usize) -> Request {
 /// with [`super::Route::body_limit`].
 pub struct Upload {
     stream: BodyDataStream,
+    stopping: Stopping,
     limit: usize,
     left: usize,
 }
@@ -33,16 +39,22 @@ impl Upload {
     /// The body of a request, of at most `most` bytes and at most what its route takes.
     pub(super) fn of(request: Request, most: usize) -> Self {
         let limit = request.extensions().get::<Limit>().map_or(JSON_LIMIT, |limit| limit.0).min(most);
-        Self { stream: request.into_body().into_data_stream(), limit, left: limit }
+        let stopping = request.extensions().get::<Stopping>().cloned().unwrap_or_else(|| Stopping(CancellationToken::new()));
+        Self { stream: request.into_body().into_data_stream(), stopping, limit, left: limit }
     }
 
     /// The next bytes; `None` at the end of the body.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the body goes on past its limit, [`Error::Malformed`] when it ends
-    /// before its end.
+    /// before its end, [`Error::Unavailable`] when the service ends before it has arrived.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let bytes = match self.stream.next().await {
+        let next = tokio::select! {
+            biased;
+            next = self.stream.next() => next,
+            () = self.stopping.0.cancelled() => return Err(Error::Unavailable { retry_after: 1, cause: "the service is ending" }),
+        };
+        let bytes = match next {
             None => return Ok(None),
             Some(Ok(bytes)) => bytes,
             Some(Err(error)) if is_over_cap(&error) => return Err(Error::TooLarge(self.limit as u64)),

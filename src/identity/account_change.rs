@@ -1,5 +1,5 @@
-//! A change of somebody's own account: one act, an entry in the log of every customer the person
-//! serves, and a notice to the person and to everybody there who answers for people and privacy.
+//! A change of somebody's own account: one act, an entry in the log of every customer that the
+//! person has come to, and a notice to the person and to everybody there who answers for people and privacy.
 //! The heads of all these customers are locked, so that none can be left out by a race.
 
 use super::model::Account;
@@ -17,6 +17,12 @@ pub(super) enum Change {
     Factor(SecondFactorId),
     /// Set another password.
     Password,
+    /// Asked for another e-mail address.
+    EmailAsked,
+    /// Proved it.
+    Email,
+    /// Drew new recovery codes.
+    RecoveryCodes(SecondFactorId),
     /// Used a recovery code, of which so many are left.
     RecoveryCode(SecondFactorId, u32),
 }
@@ -26,6 +32,9 @@ impl Change {
         match self {
             Self::Factor(_) => "enrolled a second factor",
             Self::Password => "changed the password",
+            Self::EmailAsked => "asked for another e-mail address, which counts once it is proved",
+            Self::Email => "changed the e-mail address",
+            Self::RecoveryCodes(_) => "drew new recovery codes",
             Self::RecoveryCode(..) => "used a recovery code in place of the second factor",
         }
     }
@@ -33,6 +42,11 @@ impl Change {
         match (holder, at, self) {
             (Holder::Ops(ops_person), _, Self::Factor(second_factor)) => Event::OpsPersonFactorChanged { ops_person, second_factor },
             (Holder::Ops(ops_person), _, Self::Password) => Event::OpsPersonPasswordChanged { ops_person },
+            (Holder::Ops(ops_person), _, Self::EmailAsked) => Event::OpsPersonEmailAsked { ops_person },
+            (Holder::Ops(ops_person), _, Self::Email) => Event::OpsPersonEmailChanged { ops_person },
+            (Holder::Ops(ops_person), _, Self::RecoveryCodes(second_factor)) => {
+                Event::OpsPersonRecoveryCodesRenewed { ops_person, second_factor }
+            }
             (Holder::Ops(ops_person), _, Self::RecoveryCode(second_factor, left)) => {
                 Event::OpsPersonRecoveryCodeUsed { ops_person, second_factor, left }
             }
@@ -41,6 +55,9 @@ impl Change {
                 match change {
                     Self::Factor(second_factor) => Event::PersonFactorChanged { membership, second_factor },
                     Self::Password => Event::PersonPasswordChanged { membership },
+                    Self::EmailAsked => Event::PersonEmailAsked { membership },
+                    Self::Email => Event::PersonEmailChanged { membership },
+                    Self::RecoveryCodes(second_factor) => Event::PersonRecoveryCodesRenewed { membership, second_factor },
                     Self::RecoveryCode(second_factor, left) => Event::PersonRecoveryCodeUsed { membership, second_factor, left },
                 }
             }
@@ -52,7 +69,8 @@ impl Change {
 pub(super) struct AccountChange {
     /// The transaction, at home with the customer of the session (the processor for ops).
     pub tx: WriteTx,
-    /// The person's memberships, at every customer.
+    /// The person's memberships, at every customer where the person has come. One that was only invited
+    /// stays as it is, also after a recovery: whoever reads the invited address is whom it invited.
     pub memberships: Vec<Binding>,
     holder: Holder,
     entries: Vec<NewEntry>,
@@ -67,7 +85,7 @@ impl AccountChange {
         // Acting for one customer, a role sees the person's membership of that one only.
         let mut read = app.db.read(holder.role(), "memberships", LogId::REGISTRY).await?;
         let memberships = match holder.account() {
-            Account::Person(person) => store::memberships_of(read.conn(), person).await?,
+            Account::Person(person) => store::accepted_memberships_of(read.conn(), person).await?,
             Account::Ops(_) => Vec::new(),
         };
         drop(read);

@@ -1,4 +1,4 @@
-//! What may happen next to sessions, keys, logins, memberships and a customer's first signatory,
+//! What may happen next to sessions, keys, memberships and a customer's first signatory,
 //! and why not. Pure: facts and `now` in, a verdict out; the store functions that need a verdict
 //! demand it as a value that nothing else can make.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{Duration, NaiveDate};
 use chrono_tz::Tz;
 
-use super::model::{NamingRole, Needs};
+use super::model::{Authority, AuthorityKind, NamingRole, Needs, covers};
 use crate::base::{Error, Faults, Instant, OpsPersonId, Reference, Result};
 
 /// A session that nobody used for this long has ended.
@@ -24,6 +24,8 @@ pub const FIRST_SIGNATORY_DELAY: Duration = Duration::hours(72);
 pub const RECOVERY_DELAY: Duration = FIRST_SIGNATORY_DELAY;
 /// How long after that its token can be used.
 pub const RECOVERY_TERM: Duration = Duration::days(7);
+/// How long a new e-mail address can be proved.
+pub const EMAIL_PROOF: Duration = Duration::hours(24);
 /// How long a second factor that was begun can be confirmed.
 pub const ENROLMENT: Duration = Duration::minutes(10);
 /// How many recovery codes come with a factor.
@@ -36,14 +38,6 @@ pub const KEY_LIFE: Duration = Duration::days(400);
 pub const LIVE_KEYS: i64 = 2;
 /// The least characters of a new password.
 pub const PASSWORD_LENGTH: usize = 12;
-/// Failed logins are forgotten this long after the last one.
-pub const FORGOTTEN: Duration = Duration::minutes(15);
-/// Failed logins of one account before it is slowed down.
-pub const FREE_OF_ACCOUNT: i32 = 5;
-/// The same of one address, behind which a whole school may sit.
-pub const FREE_OF_ADDRESS: i32 = 20;
-/// The longest wait between two logins, in seconds.
-const LONGEST_WAIT: i64 = 300;
 
 /// When a session was made, used and ended.
 #[derive(Debug, Clone, Copy)]
@@ -109,19 +103,6 @@ pub fn membership_acts(until_on: Option<NaiveDate>, zone: Tz, now: Instant) -> b
     until_on.is_none_or(|last| now.date_in(zone) <= last)
 }
 
-/// Seconds until the next login may be tried; 0: now.
-#[must_use]
-pub fn login_wait(failures: i32, free: i32, last_at: Instant, now: Instant) -> u64 {
-    if failures < free || now >= last_at.plus(FORGOTTEN) {
-        return 0;
-    }
-    let doublings = u32::try_from(failures - free).unwrap_or(0).min(16);
-    let delay = 2_i64.pow(doublings).min(LONGEST_WAIT);
-    let until = last_at.plus(Duration::seconds(delay));
-    let left = until.millis() - now.millis();
-    u64::try_from(left).map_or(0, |millis| millis.div_ceil(1000))
-}
-
 /// Says whether a key may be made: it ends, within 400 days, and at most one of its name lives.
 ///
 /// # Errors
@@ -136,6 +117,13 @@ pub fn key_made(expires_at: Instant, live: i64, now: Instant) -> Result<()> {
     Ok(())
 }
 
+/// True if somebody may stop the recovery of a member's account, as whoever may stop exports: without
+/// step-up. The person does, who plainly has a way in, and everybody with authority over people.
+#[must_use]
+pub fn may_stop_recovery(is_own: bool, held: &[Authority], now: Instant) -> bool {
+    is_own || covers(held, AuthorityKind::People, &Needs::Kind, now)
+}
+
 /// Notes a new password that is too short.
 pub fn new_password(length: usize, faults: &mut Faults) {
     if length < PASSWORD_LENGTH {
@@ -144,7 +132,8 @@ pub fn new_password(length: usize, faults: &mut Faults) {
 }
 
 /// What somebody who grants or ends these authorities needs authority over people for: nobody
-/// hands out, or takes back, more than lies in the units that are theirs.
+/// hands out, or takes back, more than lies in the units that are theirs. A person without any belongs
+/// to no unit, but to the institution.
 #[must_use]
 pub fn needs_over<'a>(authorities: impl IntoIterator<Item = Option<&'a BTreeSet<Reference>>>) -> Needs {
     let mut named = BTreeSet::new();
@@ -154,7 +143,7 @@ pub fn needs_over<'a>(authorities: impl IntoIterator<Item = Option<&'a BTreeSet<
             Some(units) => named.extend(units.iter().cloned()),
         }
     }
-    if named.is_empty() { Needs::Kind } else { Needs::Units(named) }
+    if named.is_empty() { Needs::AllUnits } else { Needs::Units(named) }
 }
 
 /// Notes what is wrong with the last day of a membership: an auditor has one, and none lies in the past.
@@ -289,22 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_slowed_down_more_and_more_and_then_forgotten() {
-        for (failures, elapsed, wait) in [
-            (0, 0, 0),
-            (4, 0, 0),
-            (5, 0, 1),
-            (5, 1, 1),
-            (5, 1000, 0),
-            (6, 0, 2),
-            (7, 1500, 3),
-            (13, 0, 256),
-            (14, 0, 300),
-            (i32::MAX, 0, 300),
-            (i32::MAX, 299_001, 1),
-            (i32::MAX, 900_000, 0),
-        ] {
-            assert_eq!(login_wait(failures, FREE_OF_ACCOUNT, at(0), at(elapsed)), wait, "{failures} {elapsed}");
+    fn a_recovery_is_stopped_by_its_person_and_by_whoever_has_authority_over_people() {
+        let held = |kind, begins| [Authority { kind, units: Some([("S01".parse().unwrap())].into()), begins_at: at(begins) }];
+        let (people, export) = (held(AuthorityKind::People, 5), held(AuthorityKind::Export, 0));
+        for (own, held, now, may) in
+            [(true, &export, 0, true), (false, &export, 9, false), (false, &people, 4, false), (false, &people, 5, true)]
+        {
+            assert_eq!(may_stop_recovery(own, held, at(now)), may, "{own} {held:?} {now}");
         }
     }
 
@@ -330,7 +310,7 @@ mod tests {
     fn who_grants_needs_every_unit_that_is_granted() {
         let set = |units: &[&str]| -> BTreeSet<Reference> { units.iter().map(|unit| unit.parse().unwrap()).collect() };
         let (one, two) = (set(&["S01"]), set(&["S02"]));
-        assert_eq!(needs_over([]), Needs::Kind);
+        assert_eq!(needs_over([]), Needs::AllUnits);
         assert_eq!(needs_over([Some(&one), Some(&two)]), Needs::Units(set(&["S01", "S02"])));
         assert_eq!(needs_over([Some(&one), None]), Needs::AllUnits);
     }

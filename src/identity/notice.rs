@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::store::{self, Binding, Invitee};
 use super::token;
-use crate::base::{AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, Result, TypedId as _};
+use crate::base::{
+    AccountRecoveryId, CustomerId, Email, Instant, MembershipId, OpsPersonId, OpsRecoveryId, PersonId, Result, TypedId as _,
+};
 use crate::db::{LogId, WriteTx};
 use crate::delivery::{NewMessage, enqueue};
 
@@ -51,6 +53,19 @@ pub(super) async fn tell_staff(tx: &mut WriteTx, actor: OpsPersonId, about: OpsP
     Ok(())
 }
 
+/// Tells all other ops persons that one of them made a key that reads everything.
+pub(super) async fn tell_of_key(tx: &mut WriteTx, actor: OpsPersonId, expires_at: Instant) -> Result<()> {
+    let body = format!(
+        "{actor} made an API key that reads what ops reads, until {expires_at}. If nobody knows why, revoke it: GET /api/admin/v1/api-keys lists the keys, POST /api/admin/v1/api-keys/KEY/revocations stops one."
+    );
+    for address in store::staff_to_be_told(tx.conn(), [actor, actor]).await? {
+        let (purpose, subject) = ("key_made", "A key for reading was made");
+        enqueue(tx, NewMessage { customer: LogId::PROCESSOR, purpose, subject_id: actor.uuid(), address, subject, body: body.clone() })
+            .await?;
+    }
+    Ok(())
+}
+
 /// Sends an invitation with a one-time token to set the first password.
 pub(super) async fn invite(tx: &mut WriteTx, log: LogId, invitee: Invitee, address: Email, route: &'static str, about: Uuid) -> Result<()> {
     let (text, hash) = token::draw(token::INVITATION, tx.entropy());
@@ -64,9 +79,17 @@ pub(super) async fn invite(tx: &mut WriteTx, log: LogId, invitee: Invitee, addre
     Ok(())
 }
 
-/// Tells a person who has a password already that there is another membership.
-pub(super) async fn tell_member(tx: &mut WriteTx, customer: CustomerId, address: Email, about: Uuid) -> Result<()> {
-    let name = store::own_customer(tx.conn()).await?.name;
+/// Tells a new member how to come in: by an invitation, or, who has a password already, by that.
+pub(super) async fn welcome(
+    tx: &mut WriteTx,
+    (customer, name): (CustomerId, &str),
+    (person, has_password): (PersonId, bool),
+    address: Email,
+    about: Uuid,
+) -> Result<()> {
+    if !has_password {
+        return invite(tx, customer.into(), Invitee::Person(person), address, "POST /api/v1/invitation-acceptances", about).await;
+    }
     let body = format!("You are now a member of {name} in Mandate. Log in with your present password and the customer {customer}.");
     let subject = "You have another membership in Mandate";
     let message = NewMessage { customer: customer.into(), purpose: "membership", subject_id: about, address, subject, body };
@@ -114,20 +137,55 @@ pub(super) async fn tell_ops(tx: &mut WriteTx, ops_person: OpsPersonId, words: &
     Ok(())
 }
 
+/// Whose account is given back.
+pub(super) enum Recovered {
+    /// A member's, through this customer.
+    Member(CustomerId, AccountRecoveryId),
+    /// An ops person's.
+    Ops(OpsRecoveryId),
+}
+
 /// Mails the token that gives an account back, to the person's own address.
 pub(super) async fn mail_recovery(
     tx: &mut WriteTx,
-    customer: CustomerId,
-    id: AccountRecoveryId,
+    recovered: Recovered,
     address: Email,
     text: &str,
     (opens_at, closes_at): (Instant, Instant),
 ) -> Result<()> {
+    let (customer, subject_id, route, ends, told) = match recovered {
+        Recovered::Member(customer, id) => {
+            let ends = "and your authority is suspended until each institution confirms it";
+            (customer.into(), id.uuid(), "/api/v1/account-recovery-acceptances", ends, "your institution and the processor")
+        }
+        Recovered::Ops(id) => {
+            let ends = "and for 72 hours you count as none of two persons";
+            (LogId::PROCESSOR, id.uuid(), "/api/admin/v1/ops-recovery-acceptances", ends, "your colleagues")
+        }
+    };
     let body = format!(
-        "Your account in Mandate can be recovered. From {opens_at} to {closes_at}, send this token with a new password of at least 12 characters to POST /api/v1/account-recovery-acceptances:\n\n{text}\n\nThe token can be used once. Your second factor ends with it, and your authority is suspended until each institution confirms it. If you did not ask for this, tell your institution and the processor at once.\n"
+        "Your account in Mandate can be recovered. From {opens_at} to {closes_at}, send this token with a new password of at least 12 characters to POST {route}:\n\n{text}\n\nThe token can be used once. Your second factor ends with it, {ends}. If you did not ask for this, tell {told} at once.\n"
     );
     let subject = "The recovery of your account in Mandate";
-    let message = NewMessage { customer: customer.into(), purpose: "account_recovery", subject_id: id.uuid(), address, subject, body };
-    enqueue(tx, message).await?;
+    enqueue(tx, NewMessage { customer, purpose: "account_recovery", subject_id, address, subject, body }).await?;
+    Ok(())
+}
+
+/// Mails to an address that somebody wants for the account: the token that proves it, with where it
+/// goes and how long it is good; without one, that the address has an account already.
+pub(super) async fn mail_to_new_address(
+    tx: &mut WriteTx,
+    about: Uuid,
+    address: Email,
+    proof: Option<(String, String, Instant)>,
+) -> Result<()> {
+    let body = match proof {
+        Some((text, route, expires_at)) => format!(
+            "Somebody asked to use this address for an account in Mandate. If that was you, prove it until {expires_at}: in a session with step-up, send this token to {route}:\n\n{text}\n\nIf it was not you, you need do nothing.\n"
+        ),
+        None => "Somebody asked to use this address for an account in Mandate. It belongs to another account, so nothing changes. If that was not you, you need do nothing.\n".to_owned(),
+    };
+    let (customer, subject) = (tx.home(), "An address for an account in Mandate");
+    enqueue(tx, NewMessage { customer, purpose: "email_change", subject_id: about, address, subject, body }).await?;
     Ok(())
 }

@@ -133,21 +133,28 @@ impl PasswordHasher {
         .await
     }
 
-    /// True if the password has this hash; without a hash, false at the same cost.
+    /// True if the password has this hash; without a hash, false at the same cost. A hash of other
+    /// costs than this hasher's is verified at its own, and costs what the others cost besides.
     ///
     /// # Errors
     /// [`Error::Internal`] for a stored text that is no hash.
     pub async fn verify(&self, place: Place, password: &Secret, stored: Option<&str>) -> Result<bool> {
         let turn = self.turn(place).await?;
-        let hash = stored.unwrap_or(&self.decoy).to_owned();
-        let (argon, password, known) = (self.argon.clone(), password.clone(), stored.is_some());
+        let (argon, password) = (self.argon.clone(), password.clone());
+        let (stored, decoy) = (stored.map(str::to_owned), Arc::clone(&self.decoy));
         computed(move || {
             let _turn = turn;
-            match argon.verify_password(password.expose().as_bytes(), hash.as_str()) {
-                Ok(()) => Ok(known),
+            let has = |hash: &str| match argon.verify_password(password.expose().as_bytes(), hash) {
+                Ok(()) => Ok(true),
                 Err(HashError::PasswordInvalid) => Ok(false),
                 Err(error) => Err(Error::internal(error.to_string())),
+            };
+            let right = stored.as_deref().map_or(Ok(false), has)?;
+            // One made at other costs than today's would show by its time that the account exists.
+            if owes_decoy(stored.as_deref(), &decoy) {
+                has(&decoy)?;
             }
+            Ok(right)
         })
         .await
     }
@@ -156,6 +163,13 @@ impl PasswordHasher {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
         Ok(Turn::begin(place, turn, Arc::clone(&self.load)))
     }
+}
+
+/// True if verifying this hash takes another time than the decoy would: the third part of a PHC string
+/// says what it costs.
+fn owes_decoy(stored: Option<&str>, decoy: &str) -> bool {
+    let costs = |hash: &str| hash.split('$').nth(3).map(str::to_owned);
+    stored.is_none_or(|hash| costs(hash) != costs(decoy))
 }
 
 async fn computed<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -184,6 +198,21 @@ mod tests {
             assert_eq!(verified, verifies, "{password:?} {hash:?}");
         }
         assert!(hasher.verify(hasher.place().unwrap(), &right, Some("no hash")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_costs_verifies_and_takes_no_less_time() {
+        let (cheap, today) = (hasher(), PasswordHasher::new(PasswordParams { memory_kib: 16, passes: 2, lanes: 1 }).unwrap());
+        let right = Secret::from("correct horse battery");
+        let stored = cheap.hash(&right, &SeededEntropy::new(1)).await.unwrap();
+        for (password, verifies) in [(&right, true), (&Secret::from("wrong"), false)] {
+            assert_eq!(today.verify(today.place().unwrap(), password, Some(&stored)).await.unwrap(), verifies);
+        }
+        let own = today.hash(&right, &SeededEntropy::new(1)).await.unwrap();
+        // The control is the hash at today's costs: it owes nothing.
+        for (hash, owes) in [(None, true), (Some(&stored), true), (Some(&own), false)] {
+            assert_eq!(owes_decoy(hash.map(String::as_str), &today.decoy), owes, "{hash:?}");
+        }
     }
 
     #[tokio::test]

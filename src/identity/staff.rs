@@ -51,11 +51,12 @@ pub const fn may_bootstrap(staff: OtherStaff, any: bool) -> bool {
     !any || (staff.approvers <= 1 && staff.entered >= 2)
 }
 
-/// True if an ops person counts as one of the two that an act takes: whoever makes a second person
-/// waits for 72 hours, in which the others see it.
+/// True if an ops person counts as one of the two that an act takes: whoever makes a second person,
+/// or takes over a recovered one, waits for 72 hours, in which the others see it.
 #[must_use]
-pub fn counts_as_one_of_two(admitted_at: Option<Instant>, now: Instant) -> bool {
-    admitted_at.is_some_and(|at| at.plus(STAFF_DELAY) <= now)
+pub fn counts_as_one_of_two(admitted_at: Option<Instant>, recovered_at: Option<Instant>, now: Instant) -> bool {
+    let settled = |at: Instant| at.plus(STAFF_DELAY) <= now;
+    admitted_at.is_some_and(settled) && recovered_at.is_none_or(settled)
 }
 
 #[cfg(test)]
@@ -89,8 +90,14 @@ mod tests {
             assert_eq!(may_bootstrap(OtherStaff { approvers, entered }, any), may, "{approvers} {entered} {any}");
         }
         let hour = 3_600_000;
-        for (admitted, now, counts) in [(Some(0), 72 * hour - 1, false), (Some(0), 72 * hour, true), (None, 72 * hour, false)] {
-            assert_eq!(counts_as_one_of_two(admitted.map(at), at(now)), counts, "{admitted:?} {now}");
+        for (admitted, recovered, now, counts) in [
+            (Some(0), None, 72 * hour - 1, false),
+            (Some(0), None, 72 * hour, true),
+            (None, None, 72 * hour, false),
+            (Some(0), Some(hour), 73 * hour - 1, false),
+            (Some(0), Some(hour), 73 * hour, true),
+        ] {
+            assert_eq!(counts_as_one_of_two(admitted.map(at), recovered.map(at), at(now)), counts, "{admitted:?} {recovered:?} {now}");
         }
     }
 }

@@ -11,6 +11,8 @@ pub const SESSION: &str = "mds_";
 pub const OPS_SESSION: &str = "mdo_";
 /// Begins an invitation's token.
 pub const INVITATION: &str = "mdi_";
+/// Begins the token that proves an address.
+pub const EMAIL_CHANGE: &str = "mde_";
 /// Begins the token of an account's recovery.
 pub const RECOVERY: &str = "mdr_";
 /// Begins an API key of any surface.

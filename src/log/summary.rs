@@ -27,6 +27,15 @@ sentences! {
     OpsPersonEnded { ops_person } => "The access of {ops_person} ended.";
     OpsPersonFactorChanged { ops_person } => "{ops_person} enrolled a second factor.";
     OpsPersonPasswordChanged { ops_person } => "{ops_person} changed the password.";
+    OpsPersonEmailAsked { ops_person } => "{ops_person} asked for another e-mail address.";
+    OpsPersonEmailChanged { ops_person } => "{ops_person} proved another e-mail address, which holds from here on.";
+    OpsPersonRecoveryCodesRenewed { ops_person } => "{ops_person} took new recovery codes; the old ones ended.";
+    OpsRecoveryProposed { ops_person } => "The return of {ops_person}, who lost the way in, was proposed.";
+    OpsRecoveryApproved { ops_recovery } => "The return {ops_recovery} was approved by a second person of the processor's staff.";
+    OpsRecoveryNotified { ops_recovery } => "The notice of the return {ops_recovery} was delivered to the person's own address.";
+    OpsRecoveryWithdrawn { ops_recovery } => "The return {ops_recovery} was withdrawn.";
+    OpsPersonRecovered { ops_person } => "{ops_person} came back with a new password.";
+    MessageUndeliverable { message, purpose } => "The message {message} ({purpose}) can never be delivered.";
     OpsPersonRecoveryCodeUsed { ops_person, left } => "{ops_person} used a recovery code; {left} are left.";
     ProcessorKeyCreated { api_key, surface } => "The key {api_key} was made for the {surface} surface.";
     ProcessorKeyRevoked { api_key } => "The key {api_key} was revoked.";
@@ -59,6 +68,9 @@ sentences! {
     AuthorityEnded { membership, kind } => "{membership} may no longer instruct ({kind}).";
     PersonFactorChanged { membership } => "{membership} enrolled a second factor.";
     PersonPasswordChanged { membership } => "{membership} changed the password.";
+    PersonEmailAsked { membership } => "{membership} asked for another e-mail address.";
+    PersonEmailChanged { membership } => "{membership} proved another e-mail address, which holds from here on.";
+    PersonRecoveryCodesRenewed { membership } => "{membership} took new recovery codes; the old ones ended.";
     PersonRecoveryCodeUsed { membership, left } => "{membership} used a recovery code; {left} are left.";
     AccountRecoveryProposed { membership } => "The recovery of the account of {membership} was proposed by the processor.";
     AccountRecoveryApproved { account_recovery } => "The recovery {account_recovery} was approved by a second person of the processor's staff.";
@@ -91,6 +103,7 @@ sentences! {
     ExportsCompleted {} => "Exports were reported complete, several at once.";
     ExportAborted { export } => "The export {export} was aborted.";
     ExportSwept { export } => "The export {export} had never ended and was closed by the service.";
+    ExportReportedLate { export } => "The export {export} was reported complete after the service had closed it.";
     SubjectsErased { ground } => "References to persons were erased from entries of this log, on the ground {ground}.";
     DocumentErased { document, ground } => "The bytes of the document {document} were erased, on the ground {ground}; its hash stays.";
 }

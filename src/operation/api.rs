@@ -1,17 +1,15 @@
 //! What a person or key sees of the slow work it asked for; somebody else's is not there.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 
 use super::store::{self, principal};
 use super::view::OperationView;
 use crate::app::App;
-use crate::base::{CustomerId, Error, OperationId, Page, Result, TypedId};
+use crate::base::{Error, OperationId, Page, Result, TypedId};
 use crate::db::Role;
-use crate::http::{Access, CustomerRole, Json, PathId, Query, Route, routes};
+use crate::http::{Access, CustomerRole, Json, PathId, Query, Route, parts, routes};
 use crate::identity::InstitutionCaller;
 
 /// The routes of operations.
@@ -57,7 +55,7 @@ async fn get_operation(State(app): State<App>, caller: InstitutionCaller, PathId
 #[utoipa::path(get, path = "/api/v1/operations/{operation_id}/result", params(("operation_id" = OperationId, Path, description = "The operation.")),
     responses((status = 200, body = String, content_type = "text/csv", description = "The bytes.")))]
 async fn get_operation_result(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<OperationId>) -> Result<Response> {
-    let (view, parts) = own(&app, &caller, id).await?;
+    let (view, count) = own(&app, &caller, id).await?;
     let result = view.result.ok_or(Error::NotFound)?;
     let extension = if result.media_type == "application/zip" { "zip" } else { "csv" };
     let headers = [
@@ -65,25 +63,10 @@ async fn get_operation_result(State(app): State<App>, caller: InstitutionCaller,
         (CONTENT_LENGTH, result.length.to_string()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}-{id}.{extension}\"", view.kind)),
     ];
-    Ok((headers, content(app, caller.customer(), id, parts)).into_response())
-}
-
-/// The bytes, each part read in a transaction of its own when the client is ready for it.
-fn content(app: App, customer: CustomerId, id: OperationId, parts: i32) -> Body {
-    Body::from_stream(stream::try_unfold(0, move |number| {
-        let app = app.clone();
-        async move {
-            if number == parts {
-                return Ok::<_, Error>(None);
-            }
-            // On a task, because the body is dropped when the client leaves.
-            let tracker = app.tracker.clone();
-            let task = tracker.spawn(async move {
-                let mut read = app.db.read(Role::App, "read_operation_part", customer.into()).await?;
-                store::part(read.conn(), customer, id, number).await
-            });
-            let bytes = task.await.map_err(Error::internal)??;
-            Ok(Some((bytes, number + 1)))
-        }
-    }))
+    let customer = caller.customer();
+    let body = parts(app, count, move |app, number| async move {
+        let mut read = app.db.read(Role::App, "read_operation_part", customer.into()).await?;
+        store::part(read.conn(), customer, id, number).await
+    });
+    Ok((headers, body).into_response())
 }

@@ -17,6 +17,10 @@ const JOB: &str = "operation";
 const KEPT: chrono::Duration = chrono::Duration::days(30);
 /// How long a worker may be silent before another begins anew.
 const LEASE: chrono::Duration = chrono::Duration::minutes(2);
+/// How many operations of one customer may wait or run: workers serve all customers in turn.
+const AT_ONCE: i64 = 8;
+/// Seconds after which to ask again when there are as many.
+const COME_AGAIN: u64 = 60;
 
 /// Whose operations a caller sees: a person's of this customer, or a key's.
 pub(super) fn principal(caller: &InstitutionCaller) -> Uuid {
@@ -29,9 +33,16 @@ pub(super) fn principal(caller: &InstitutionCaller) -> Uuid {
 /// Puts slow work into the queue. The transaction commits with `commit_effect`.
 ///
 /// # Errors
-/// When a statement fails.
+/// [`Error::TooMany`] while the customer has as many unfinished ones as it may.
 pub async fn begin(app: &App, tx: &mut Housekeeping, caller: &InstitutionCaller, kind: &str, request: Value) -> Result<OperationView> {
     let (now, customer, owner) = (tx.now(), caller.customer(), principal(caller));
+    let unfinished = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM operation WHERE customer_id = $1 AND ended_at IS NULL"#,
+        customer as CustomerId
+    );
+    if unfinished.fetch_one(tx.conn()).await? >= AT_ONCE {
+        return Err(Error::TooMany(COME_AGAIN));
+    }
     let id: OperationId = fresh_id(now, app.db.entropy());
     sqlx::query!(
         "INSERT INTO operation (customer_id, id, principal_id, kind, request, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -6,7 +6,7 @@ use chrono::Duration;
 use serde_json::json;
 
 use crate::accounts::{at_soby_too, by_password, count, mails, slug};
-use crate::support::{ADMIN, Answer, Client, Harness, KARI, MAJA, PRIVACY, SECURITY, instruction, run, with};
+use crate::support::{ADMIN, Answer, Client, Harness, JONAS, KARI, MAJA, PRIVACY, SECURITY, instruction, run, with};
 
 const NEW: &str = "a new battery staple";
 
@@ -46,8 +46,11 @@ async fn a_recovery_takes_two_ops_persons_and_72_hours_and_suspends_authority_at
     run(async |h: &Harness| {
         at_soby_too(h, MAJA, json!([{"kind": "export"}])).await;
         let (nordvik, soby) = (h.customer("Nordvik"), h.customer("Søby"));
+        by_password(h, MAJA, &h.access.password, Some(&soby)).await;
         let (old, _) = by_password(h, MAJA, &h.access.password, Some(&nordvik)).await;
         let (path, id) = proposed(h, "Nordvik", &h.person(KARI).await, MAJA).await;
+        let weak = h.login(PRIVACY).await.post(&format!("{path}/{id}/approvals"), &json!({})).await;
+        assert_eq!(slug(&weak.expect(403)), "step-up-required");
         h.person(PRIVACY).await.post(&format!("{path}/{id}/approvals"), &json!({})).await.expect(201);
         mandate::app::deliver_due(&h.app).await.unwrap();
         assert_eq!(mails(h, MAJA, "has lost the way into the account"), 1, "the person is told, who may not have asked");
@@ -147,6 +150,40 @@ async fn the_only_person_who_could_confirm_keeps_authority_by_the_notice_and_the
         let (mette, session) = by_password(h, "mette.holm@soby.example", NEW, None).await;
         enrol(h, &mette, &session).await;
         mette.post(&format!("/api/v1/people/{lars}/authorities"), &json!({"kind": "people"})).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_customer_stops_a_recovery_of_its_person_at_once_and_nobody_elses() {
+    run(async |h: &Harness| {
+        let kari = h.person(KARI).await;
+        let (path, token) = under_way(h, &kari).await;
+        let id = path.rsplit('/').next().unwrap();
+        let own = format!("/api/v1/account-recoveries/{id}");
+        // Who can stop it is told of it, with the way to do so.
+        assert_eq!(mails(h, KARI, &format!("{own}/withdrawals")), 1);
+        assert_eq!(h.login(JONAS).await.get(&own).await.expect(200).text("/accepted_at"), "null");
+        // Neither a reader, nor a person of another customer; nor authority for something else.
+        h.login(JONAS).await.post(&format!("{own}/withdrawals"), &json!({})).await.expect(403);
+        h.person("mette.holm@soby.example").await.post(&format!("{own}/withdrawals"), &json!({})).await.expect(404);
+        // Without step-up: stopping waits for no code.
+        h.login(KARI).await.post(&format!("{own}/withdrawals"), &json!({})).await.expect(201);
+        h.login(KARI).await.post(&format!("{own}/withdrawals"), &json!({})).await.expect(409);
+        h.advance(Duration::hours(73));
+        come_back(h, &token).await.expect(422);
+        // The person stops it too, who plainly has a way in.
+        let kari = h.person(KARI).await;
+        let (path, token) = under_way(h, &kari).await;
+        let own = format!("/api/v1/account-recoveries/{}/withdrawals", path.rsplit('/').next().unwrap());
+        h.login(MAJA).await.post(&own, &json!({})).await.expect(201);
+        h.advance(Duration::hours(73));
+        come_back(h, &token).await.expect(422);
+        assert_eq!((count(h, "Nordvik", "account_recovery.withdrawn").await, count(h, "Nordvik", "person.recovered").await), (2, 0));
+        // Control: the same recovery, which nobody stops, gives the account back.
+        let (_, token) = under_way(h, &h.person(KARI).await).await;
+        h.advance(Duration::hours(72));
+        come_back(h, &token).await.expect(201);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use mandate::db::{LogId, Role};
 use mandate::evidence::entries;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Client, Harness, SECURITY, export, run, with};
+use crate::support::{ADMIN, Client, Harness, KARI, SECURITY, export, instruction, run, with};
 
 /// So much that nothing reaches it.
 const MOST: u64 = 1 << 50;
@@ -127,6 +127,34 @@ async fn rows_are_counted_once_per_ask_and_ten_times_normal_is_said_again() {
         assert_eq!(watch_once(&app).await.unwrap(), 0);
         let (unusual, extreme) = (("key".to_owned(), "unusual".to_owned(), 1, 1_001), ("key".to_owned(), "extreme".to_owned(), 1, 10_001));
         assert_eq!(raised(h).await, [unusual, extreme]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_no_ask_stated_are_counted_chunk_by_chunk() {
+    run(async |h: &Harness| {
+        let (app, nobody) = process(h, Alarms { key_rows_per_hour: 1_000, person_rows_per_hour: 1_000, ..QUIET });
+        let platform = at(h, &nobody);
+        h.signed(&h.person(KARI).await, &instruction()).await;
+        let unstated = with(export(), json!({"requested_by": {"kind": "staff", "ref": "s-17"}}));
+        let permit = h.ask(&platform, "a", &unstated).await.expect(201);
+        let place = format!("/gate/v1/exports/{}", permit.text("/id"));
+        let redeemed = json!({"permit": permit.text("/permit")});
+        platform.post_with(&format!("{place}/redemptions"), &[("idempotency-key", "b")], &redeemed).await.expect(201);
+        let chunk = async |number: u32, rows: u64, key: &str| {
+            let body = json!({"chunk_no": number, "rows": rows});
+            platform.post_with(&format!("{place}/chunks"), &[("idempotency-key", key)], &body).await.expect(201)
+        };
+        chunk(1, 1_000, "c").await;
+        // The same chunk again is the same thousand.
+        chunk(1, 1_000, "c").await;
+        assert_eq!(watch_once(&app).await.unwrap(), 0);
+        chunk(2, 1, "d").await;
+        assert_eq!(watch_once(&app).await.unwrap(), 2, "the key's and the person's");
+        let mut raised: Vec<_> = raised(h).await.into_iter().map(|(kind, _, _, rows)| (kind, rows)).collect();
+        raised.sort_unstable();
+        assert_eq!(raised, [("key".to_owned(), 1_001), ("person".to_owned(), 1_001)]);
     })
     .await;
 }

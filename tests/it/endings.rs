@@ -124,9 +124,56 @@ async fn the_sweep_closes_what_never_ends_once_and_tells_the_customer() {
         assert!(told[0].contains("2 chunks (40 rows, 4 files); never reported"), "{}", told[0]);
         let shown = seen(h, &id).await;
         assert_eq!((&shown["state"], &shown["reconciliation"]["returned"]), (&json!("swept"), &json!({"rows": 60})));
-        let late = report(&platform, "late", &id, "completions", json!({"rows": 40, "files": 4, "sha256": DIGEST})).await.expect(409);
-        assert_eq!(late.text("/code"), "export-swept");
         assert_eq!(h.chunk(&platform, "c3", &id, &json!({"chunk_no": 3, "rows": 1})).await.expect(403).reasons(), ["export_closed"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_reported_after_the_sweep_is_an_entry_told_and_shown_once_and_returns_nothing() {
+    run(async |h: &Harness| {
+        let (_, platform, id) = running(h).await;
+        h.advance(Duration::hours(36));
+        assert_eq!(mandate::export::sweep(&h.app).await.unwrap(), 1);
+        most(h, &platform, 70).await;
+        let body = json!({"rows": 90, "files": 3, "sha256": DIGEST});
+        let aborted = report(&platform, "abort", &id, "abortions", json!({})).await.expect(409);
+        assert_eq!(aborted.text("/code"), "export-swept");
+        let late = report(&platform, "late", &id, "completions", body.clone()).await.expect(201).json();
+        assert_eq!((&late["state"], &late["differences"], &late["over"]), (&json!("swept"), &json!({"rows": "more"}), &json!([])));
+        // The same key again is the same answer; another report is none.
+        assert_eq!(report(&platform, "late", &id, "completions", body.clone()).await.expect(201).json(), late);
+        assert_eq!(report(&platform, "later", &id, "completions", body).await.expect(409).text("/code"), "export-swept");
+        let told = h.mail_with("differs from what was authorised").await;
+        assert_eq!(told.len(), 1);
+        for part in ["after it had been closed", "1 chunk (30 rows, 3 files)", "90 rows, 3 files", "rows: more", &id] {
+            assert!(told[0].contains(part), "{part} in {}", told[0]);
+        }
+        // The closing stands, the late report beside it; the volume is what it was.
+        let shown = seen(h, &id).await;
+        assert_eq!((&shown["state"], &shown["reconciliation"]["returned"]), (&json!("swept"), &json!({"rows": 70})));
+        assert_eq!(shown["late_report"]["delivered"], json!({"rows": 90, "files": 3}));
+        assert_eq!(shown["late_report"]["reconciled"]["differences"], json!({"rows": "more"}));
+        most(h, &platform, 70).await;
+        h.signed(&h.person(KARI).await, &instruction()).await;
+        let agreeing = h.running(&platform, "agreeing", &with(export(), json!({"volume": {}}))).await;
+        h.chunk(&platform, "c1a", &agreeing, &json!({"chunk_no": 1, "rows": 7})).await.expect(201);
+        h.advance(Duration::hours(36));
+        assert_eq!(mandate::export::sweep(&h.app).await.unwrap(), 1);
+        // In a batch, twice; one that agrees is told too, for the customer was told that nothing came.
+        let batch = json!({"completions": [
+            {"export": agreeing, "rows": 7, "sha256": DIGEST}, {"export": agreeing, "rows": 7, "sha256": DIGEST}, {"export": id, "rows": 1, "sha256": DIGEST},
+        ]});
+        let send = async || platform.post_with("/gate/v1/export-completions", &[("idempotency-key", "batch")], &batch).await.expect(200).json();
+        let outcomes = send().await;
+        let of = |member: &str| outcomes["completions"].as_array().unwrap().iter().map(|o| o[member].clone()).collect::<Vec<_>>();
+        assert_eq!(of("outcome"), ["late", "conflict", "conflict"]);
+        assert_eq!(of("code"), [Value::Null, json!("export-swept"), json!("export-swept")]);
+        assert_eq!((outcomes["completed"].as_u64(), send().await), (Some(0), outcomes.clone()));
+        assert_eq!(h.mail_with("was reported late").await.len(), 1);
+        assert_eq!(crate::accounts::count(h, "Nordvik", "export.reported_late").await, 2);
+        // Control: what was reported in time is told to nobody and shows no late report.
+        assert_eq!(seen(h, &agreeing).await["late_report"]["reconciled"]["differences"], json!({}));
     })
     .await;
 }

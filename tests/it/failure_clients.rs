@@ -155,7 +155,7 @@ async fn visits(app: &App, router: Router, mix: &Arc<Mix>, run: &str, count: usi
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let bounds = Bounds { connections: 1_000, headers: Duration::from_secs(30) };
+    let bounds = Bounds { connections: 1_000, per_address: 1_000, headers: Duration::from_secs(30) };
     let serving = tokio::spawn(serve(listener, router, bounds, stop.clone()));
     let visitors = (0..VISITORS).map(|visitor| {
         let (mix, tracker, run) = (Arc::clone(mix), app.tracker.clone(), run.to_owned());

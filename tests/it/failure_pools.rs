@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use mandate::app::{App, Places};
+use mandate::app::App;
 use mandate::db::{Lock, LogId, Role};
-use mandate::http::{Bounds, serve};
+use mandate::http::{Bounds, Places, serve};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -256,7 +256,7 @@ async fn an_upload_whose_client_leaves_stores_nothing_and_gives_its_place_back()
         let app = App { places: Places::new(8, 8, 1), ..h.app.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds { connections: 8, headers: Duration::from_secs(5) };
+        let bounds = Bounds { connections: 8, per_address: 8, headers: Duration::from_secs(5) };
         tokio::spawn(serve(listener, mandate::app::router(app.clone()).unwrap(), bounds, CancellationToken::new()));
         let kari = h.person(KARI).await;
         let before = kari.get("/api/v1/documents").await.expect(200).bytes;

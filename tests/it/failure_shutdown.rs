@@ -27,7 +27,8 @@ fn free_address() -> SocketAddr {
 }
 
 impl Program {
-    fn start(h: &Harness, name: &str) -> Self {
+    /// `drain`: seconds for running requests after a signal.
+    fn start(h: &Harness, name: &str, drain: u32) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", h.database.name));
         std::fs::create_dir_all(&folder).unwrap();
         let key = folder.join("key.pem");
@@ -54,7 +55,7 @@ impl Program {
             .env("MANDATE__LISTEN__ADDRESS", main.to_string())
             .env("MANDATE__LISTEN__HEALTH_ADDRESS", health.to_string())
             .env("MANDATE__DATABASE__CONNECTIONS", "2")
-            .env("MANDATE__LIMITS__DRAIN_SECONDS", "3");
+            .env("MANDATE__LIMITS__DRAIN_SECONDS", drain.to_string());
         let program = Self { child: command.spawn().unwrap(), main, health, folder };
         let began = Instant::now();
         while program.ready() != 200 {
@@ -111,7 +112,7 @@ async fn held(h: &Harness) -> PgConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
     run(async |h: &Harness| {
-        let program = Program::start(h, "clean");
+        let program = Program::start(h, "clean", 3);
         let holder = held(h).await;
         let asked = asked(&program);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -126,7 +127,7 @@ async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
         assert_eq!(code, Some(0));
         assert!(time < Duration::from_secs(2));
         // With nothing to do it leaves at once.
-        let program = Program::start(h, "idle");
+        let program = Program::start(h, "idle", 3);
         program.signal();
         let (code, time) = program.end();
         println!("idle: exit {code:?} after {time:?}");
@@ -138,7 +139,7 @@ async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
     run(async |h: &Harness| {
-        let program = Program::start(h, "second");
+        let program = Program::start(h, "second", 3);
         let holder = held(h).await;
         let waiting = asked(&program);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -150,16 +151,37 @@ async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
         assert!(code == Some(1) && time < Duration::from_millis(1_500));
         waiting.join().unwrap();
         drop(holder);
-        // A body that does not end keeps its request running past the time that is set here.
-        let program = Program::start(h, "late");
-        let mut endless = TcpStream::connect(program.main).unwrap();
-        let head = "POST /api/v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
-        endless.write_all(head.as_bytes()).unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // The time that is set here is shorter than a request waits for a lock.
+        let program = Program::start(h, "late", 1);
+        let holder = held(h).await;
+        let waiting = asked(&program);
+        tokio::time::sleep(Duration::from_millis(300)).await;
         program.signal();
         let (code, time) = program.end();
-        println!("3 s for the rest: exit {code:?} after {time:?}");
-        assert!(code == Some(1) && time > Duration::from_millis(2_500) && time < Duration::from_secs(6));
+        println!("1 s for the rest: exit {code:?} after {time:?}");
+        assert!(code == Some(1) && time > Duration::from_millis(700) && time < Duration::from_secs(4));
+        waiting.join().unwrap();
+        drop(holder);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_end_does_not_keep_it() {
+    run(async |h: &Harness| {
+        let program = Program::start(h, "endless", 8);
+        let address = program.main;
+        // Without the word of the end, it would be waited for as long as a body may take: ten seconds.
+        let endless = std::thread::spawn(move || {
+            let head = "POST /api/v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n{";
+            status(address, head)
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        program.signal();
+        let (code, time) = program.end();
+        println!("an endless body: exit {code:?} after {time:?}");
+        assert!(code == Some(0) && time < Duration::from_secs(4));
+        assert_eq!(endless.join().unwrap(), Some(503));
     })
     .await;
 }

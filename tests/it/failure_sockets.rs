@@ -32,7 +32,7 @@ async fn served(connections: usize) -> Served {
         "slow"
     });
     let router = Router::new().route("/", get(async || "quick")).route("/slow", slow);
-    let bounds = Bounds { connections, headers: Duration::from_millis(500) };
+    let bounds = Bounds { connections, per_address: connections, headers: Duration::from_millis(500) };
     let ended = tokio::spawn(serve(listener, router, bounds, stop.clone()));
     Served { address, stop, release, ended }
 }
@@ -81,7 +81,7 @@ async fn headers_over_the_limit_are_431() {
     let server = served(8).await;
     let sized = |size: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-a: {}\r\n\r\n", "a".repeat(size));
     let many = |count: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", "x-a: b\r\n".repeat(count));
-    for (request, status) in [(sized(30_000), "200"), (sized(40_000), "431"), (many(90), "200"), (many(200), "431")] {
+    for (request, status) in [(sized(60_000), "200"), (sized(70_000), "431"), (many(90), "200"), (many(200), "431")] {
         let (text, _) = to_end(connect(server.address, &request).await).await;
         assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {text:.60}");
     }

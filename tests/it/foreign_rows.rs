@@ -205,6 +205,51 @@ async fn definer_functions_answer_for_the_acting_customer_only() {
     .await;
 }
 
+/// Negative control: the other customer's own role reaches the same factor, and once the address was
+/// written the same membership goes in.
+#[tokio::test]
+async fn no_role_reaches_a_persons_factor_or_address_where_the_person_is_a_stranger() {
+    run(async |h: &Harness| {
+        let (own, other) = (bare(&h.customer("Nordvik")), bare(&h.customer("Søby")));
+        let mut theirs = connect_as(h, "mandate_app", Some(other)).await;
+        let (person, factor): (Uuid, Uuid) = sqlx::query_as("SELECT person_id, id FROM second_factor WHERE ended_at IS NULL LIMIT 1").fetch_one(&mut theirs).await.unwrap();
+        let email: String = sqlx::query_scalar("SELECT email FROM own_persons() WHERE person_id = $1").bind(person).fetch_one(&mut theirs).await.unwrap();
+        let end = format!("UPDATE second_factor SET ended_at = now() WHERE id = '{factor}'");
+        let use_up = format!("UPDATE recovery_code SET used_at = now() WHERE second_factor_id = '{factor}'");
+        let mut app = connect_as(h, "mandate_app", Some(own)).await;
+        let strangers = "SELECT count(*) FILTER (WHERE m.person_id IS NULL), count(*) FROM second_factor f LEFT JOIN membership m ON m.person_id = f.person_id";
+        let seen: (i64, i64) = sqlx::query_as(strangers).fetch_one(&mut app).await.unwrap();
+        assert!(seen.0 == 0 && seen.1 >= 3, "{seen:?}");
+        for (conn, rows) in [(&mut app, 0), (&mut theirs, 1)] {
+            for (statement, rows) in [(&end, rows), (&use_up, rows * 10)] {
+                try_sql(conn, "BEGIN").await.unwrap();
+                assert_eq!(try_sql(conn, statement).await, Ok(rows), "{statement}");
+                try_sql(conn, "ROLLBACK").await.unwrap();
+            }
+        }
+        let begin = format!("INSERT INTO second_factor (id, person_id, sealed, begun_at) VALUES (gen_random_uuid(), '{person}', decode(repeat('00', 48), 'hex'), now())");
+        let code = format!("INSERT INTO recovery_code VALUES ('{factor}', sha256('mine'))");
+        for statement in [begin, code] {
+            let said = try_rolled_back(&mut app, "BEGIN", &[&statement]).await.unwrap_err();
+            assert!(said.contains("row-level security"), "{said}");
+        }
+        // A membership names nobody whose address nobody wrote.
+        let member = format!("INSERT INTO membership (customer_id, id, person_id, role, began_at, invited_name) VALUES ('{own}', gen_random_uuid(), '{person}', 'customer_reader', now(), 'x')");
+        let said = try_rolled_back(&mut app, "BEGIN", &[&member]).await.unwrap_err();
+        assert!(said.contains("membership_introduced") && !said.contains(&email), "{said}");
+        let invited = format!("SELECT person_for_invitation(gen_random_uuid(), '{email}', 'x', now())");
+        try_sql(&mut app, "BEGIN").await.unwrap();
+        for statement in [&invited, &member] {
+            try_sql(&mut app, statement).await.unwrap();
+        }
+        // Invited, the person is named, and the factor is still out of reach.
+        assert!(text(&mut app, "SELECT email FROM own_persons()".to_owned()).await.contains(&email));
+        assert_eq!(try_sql(&mut app, &end).await, Ok(0));
+        try_sql(&mut app, "ROLLBACK").await.unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_error_says_the_same_of_the_others_row_and_of_none() {
     run(async |h: &Harness| {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use mandate::app::App;
 use mandate::base::{Entropy as _, SeededEntropy};
+use mandate::http::Places;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -183,7 +185,9 @@ async fn an_operation_sent_many_times_has_one_effect() {
         let before = book(&kari).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = kari.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        // One caller's share of the places is what `crowds` is about.
+        let app = App { places: Places::new(1_024, 4_096, 16), ..h.app.clone() };
+        let service = mandate::app::router(app).unwrap().into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(axum::serve(listener, service).into_future());
         let storm = Arc::new(Storm {
             address,

@@ -193,7 +193,7 @@ async fn only_who_can_act_now_keeps_a_customer_from_locking_itself_out() {
     .await;
 }
 
-async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
+pub async fn new_customer(h: &Harness, admin: &Client) -> (String, String, String) {
     let body = json!({"name": "Fjell kommune", "kind": "school_owner", "country": "NO", "zone": "Europe/Oslo", "language": "nb",
         "privacy_contacts": ["personvern@fjell.example"], "second_contacts": []});
     let customer = admin.post("/api/admin/v1/customers", &body).await.expect(201).text("/id");
@@ -241,6 +241,29 @@ async fn a_first_signatory_needs_two_ops_persons_a_delivered_notice_and_72_hours
         h.signed(&rektor, &instruction()).await;
         let ask = crate::support::with(export(), json!({"customer": "site-7007-its", "subjects": [{"kind": "unit", "unit": "F1"}]}));
         h.ask(&h.platform("itslearning"), "k", &ask).await.expect(201);
+    })
+    .await;
+}
+
+/// Negative control: with an invitation for everybody the mail holds a token that nobody can use.
+#[tokio::test]
+async fn a_first_signatory_who_is_known_elsewhere_comes_with_the_present_password() {
+    run(async |h: &Harness| {
+        const METTE: &str = "mette.holm@soby.example";
+        let (admin, privacy) = (h.person(ADMIN).await, h.person(PRIVACY).await);
+        let (customer, agreement, sha256) = new_customer(h, &admin).await;
+        let path = format!("/api/admin/v1/customers/{customer}");
+        admin.post(&format!("{path}/agreements/{agreement}/offers"), &json!({})).await.expect(201);
+        let proposal = json!({"agreement": agreement, "email": METTE, "name": "Rektor Fjell"});
+        let id = admin.post(&format!("{path}/first-signatories"), &proposal).await.expect(201).text("/id");
+        let invited = h.mail_with("You have been invited").await.len();
+        privacy.post(&format!("{path}/first-signatories/{id}/approvals"), &json!({})).await.expect(201);
+        assert_eq!(h.mail_with("You have been invited").await.len(), invited);
+        let told = h.mail_with(&format!("Log in with your present password and the customer {customer}")).await;
+        assert!(told.len() == 1 && told[0].contains(METTE) && told[0].contains("Fjell kommune"), "{told:?}");
+        h.advance(Duration::hours(72));
+        let mette = h.log_in_as(METTE, &customer).await;
+        mette.post(&format!("/api/v1/agreements/{agreement}/acceptances"), &json!({"document_sha256": sha256})).await.expect(201);
     })
     .await;
 }

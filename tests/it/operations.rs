@@ -145,3 +145,21 @@ async fn a_report_asked_for_again_is_the_same_operation() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_customer_has_eight_unfinished_operations_at_most() {
+    run(async |h: &Harness| {
+        let (kari, mette) = (h.person(KARI).await, h.person("mette.holm@soby.example").await);
+        let ask = async |client: &Client| asked(client, "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z").await;
+        for _ in 0..8 {
+            ask(&kari).await.expect(202);
+        }
+        assert_eq!(ask(&kari).await.expect(429).headers["retry-after"], "60");
+        // Control: a neighbour, and the same customer when its own are done.
+        ask(&mette).await.expect(202);
+        while run_due(&h.app).await.unwrap() > 0 {}
+        ask(&kari).await.expect(202);
+        run_due(&h.app).await.unwrap();
+    })
+    .await;
+}

@@ -28,6 +28,7 @@ pub fn absent(parameter: &str) -> String {
         "first_signatory_id" => "fsg",
         "alarm_id" => "alm",
         "account_recovery_id" => "rcv",
+        "ops_recovery_id" => "orc",
         "second_factor_id" => "fac",
         "platform" => return "itslearning".to_owned(),
         "kind" => return "export".to_owned(),

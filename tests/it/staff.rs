@@ -3,7 +3,7 @@
 use chrono::Duration;
 use serde_json::json;
 
-use crate::support::{ADMIN, Client, Harness, PRIVACY, SECURITY, run};
+use crate::support::{ADMIN, Client, Harness, PRIVACY, SECURITY, connect_as, run, try_sql};
 use mandate::db::{LogId, Role};
 
 const STAFF: &str = "/api/admin/v1/ops-people";
@@ -60,6 +60,37 @@ async fn one_ops_session_adds_nobody_and_a_second_person_does_after_all_were_tol
 }
 
 #[tokio::test]
+async fn an_address_is_free_again_once_its_proposal_has_ended() {
+    run(async |h: &Harness| {
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        let new = json!({"email": "new@ops.example", "name": "New", "role": "ops_privacy"});
+        let propose = async || format!("{STAFF}/{}", admin.post(STAFF, &new).await.expect(201).text("/id"));
+        // Turned down.
+        let one = propose().await;
+        // Negative control: while it waits, and while an invitation is on its way, the address is taken.
+        assert_eq!(admin.post(STAFF, &new).await.expect(409).text("/code"), "ops_person_exists");
+        admin.post(&format!("{one}/endings"), &json!({})).await.expect(201);
+        // Approved, and the invitation never accepted.
+        let two = propose().await;
+        security.post(&format!("{two}/approvals"), &json!({})).await.expect(201);
+        admin.post(STAFF, &new).await.expect(409);
+        mandate::app::deliver_due(&h.app).await.unwrap();
+        let late = mandate::demo::invitation(&h.mail, "new@ops.example").unwrap();
+        h.advance(Duration::days(7));
+        let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
+        admin.post(&format!("{two}/endings"), &json!({})).await.expect(201);
+        let three = format!("{STAFF}/{}", admin.post(STAFF, &new).await.expect(201).text("/id"));
+        security.post(&format!("{three}/approvals"), &json!({})).await.expect(201);
+        let accept = json!({"token": late, "password": h.access.password});
+        h.nobody.post("/api/admin/v1/invitation-acceptances", &accept).await.expect(422);
+        // The last one comes, and is itself: its step-up is checked against its own password.
+        let joined = joined(h, "new@ops.example").await;
+        assert_eq!(format!("{STAFF}/{}", joined.get("/api/admin/v1/me").await.expect(200).text("/ops_person")), three);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn for_72_hours_a_newcomer_is_nobodys_second_person() {
     run(async |h: &Harness| {
         let (admin, security) = (h.person(ADMIN).await, h.person(SECURITY).await);
@@ -95,8 +126,14 @@ async fn who_ends_everybody_else_cannot_add_alone() {
         let joined: Vec<String> = entries(h).await.into_iter().filter(|word| word.starts_with("ops_person.added")).collect();
         assert_eq!(joined[..2], ["ops_person.added", "ops_person.added_alone"], "the first person's first colleague");
         for person in staff["data"].as_array().unwrap().iter().filter(|person| person["email"] != ADMIN) {
-            admin.post(&format!("{STAFF}/{}/endings", person["id"].as_str().unwrap()), &json!({})).await.expect(201);
+            // The last who keeps watch stays, whoever asks.
+            let expected = if person["email"] == SECURITY { 409 } else { 201 };
+            admin.post(&format!("{STAFF}/{}/endings", person["id"].as_str().unwrap()), &json!({})).await.expect(expected);
         }
+        // A staff that lost this person too, as one that never had such a role would.
+        let mut ops = connect_as(h, "mandate_ops", None).await;
+        let ended = format!("UPDATE ops_person SET ended_at = now() WHERE email = '{SECURITY}'");
+        assert_eq!(try_sql(&mut ops, &ended).await, Ok(1));
         let puppet = json!({"email": "puppet@ops.example", "name": "Puppet", "role": "ops_admin"});
         assert_eq!(admin.post(STAFF, &puppet).await.expect(409).text("/code"), "nobody_can_approve");
         // The command line, with the database's own login, helps such a staff up; and only such a one.
@@ -107,7 +144,45 @@ async fn who_ends_everybody_else_cannot_add_alone() {
         bootstrap("second@ops.example").await.unwrap();
         assert!(bootstrap("third@ops.example").await.is_err());
         let id = admin.post(STAFF, &puppet).await.expect(201).text("/id");
-        h.log_in_ops("second@ops.example").await.post(&format!("{STAFF}/{id}/approvals"), &json!({})).await.expect(201);
+        let approve = format!("{STAFF}/{id}/approvals");
+        let early = h.log_in_ops("second@ops.example").await.post(&approve, &json!({})).await.expect(409);
+        assert_eq!(early.text("/code"), "added_recently");
+        h.advance(Duration::hours(72));
+        h.log_in_ops("second@ops.example").await.post(&approve, &json!({})).await.expect(201);
+    })
+    .await;
+}
+
+/// Negative control of each refusal: the same request with step-up, or with another person left.
+#[tokio::test]
+async fn a_stolen_session_makes_no_key_ends_nobody_and_never_blinds_the_watch() {
+    run(async |h: &Harness| {
+        let thief = h.login(ADMIN).await;
+        let key = json!({"name": "exports", "expires_at": "2027-12-01T00:00:00Z"});
+        let staff = thief.get(STAFF).await.expect(200).json();
+        let id = |email: &str| {
+            staff["data"].as_array().unwrap().iter().find(|p| p["email"] == email).unwrap()["id"].as_str().unwrap().to_owned()
+        };
+        let end = |id: &str| format!("{STAFF}/{id}/endings");
+        let refused =
+            [thief.post("/api/admin/v1/api-keys", &key).await.expect(403), thief.post(&end(&id(PRIVACY)), &json!({})).await.expect(403)];
+        assert!(refused.iter().all(|answer| answer.text("/type") == "/docs/problems/step-up-required"));
+        let admin = h.person(ADMIN).await;
+        admin.post("/api/admin/v1/api-keys", &key).await.expect(201);
+        assert_eq!(told(h, "key_made").await, [PRIVACY, "reader@ops.example", SECURITY]);
+        assert_eq!(admin.post(&end(&id(SECURITY)), &json!({})).await.expect(409).text("/code"), "last_ops_security");
+        // Who waits for an approval, or has not come, is no other.
+        let other = json!({"email": "watch@ops.example", "name": "Watch", "role": "ops_security"});
+        let waiting = admin.post(STAFF, &other).await.expect(201).text("/id");
+        admin.post(&end(&id(SECURITY)), &json!({})).await.expect(409);
+        h.person(SECURITY).await.post(&format!("{STAFF}/{waiting}/approvals"), &json!({})).await.expect(201);
+        h.step_up(&admin, ADMIN).await;
+        admin.post(&end(&id(SECURITY)), &json!({})).await.expect(409);
+        joined(h, "watch@ops.example").await;
+        h.step_up(&admin, ADMIN).await;
+        admin.post(&end(&id(SECURITY)), &json!({})).await.expect(201);
+        // All are told, the one who was ended too.
+        assert_eq!(told(h, "staff_changed").await, [PRIVACY, "reader@ops.example", SECURITY, "watch@ops.example"]);
     })
     .await;
 }

@@ -1,5 +1,5 @@
-//! Agreements as the customer sees them, and what its person with `agreement` authority does:
-//! accept the document's hash, end the agreement.
+//! Agreements as the customer sees them, and what its person with `agreement` authority for all
+//! units does, since an agreement binds them all: accept the document's hash, end the agreement.
 
 use axum::extract::State;
 
@@ -63,7 +63,7 @@ pub(super) async fn show_agreement(
 /// Accepts an offered agreement with step-up.
 ///
 /// The entry stands in the customer's log; the platform's name for the customer appears in the
-/// platform's. Needs authority for agreements.
+/// platform's. Needs authority for agreements of all units.
 #[utoipa::path(post, path = "/api/v1/agreements/{agreement_id}/acceptances",
     params(("agreement_id" = AgreementId, Path, description = "The agreement")), request_body = NewAcceptance,
     responses((status = 201, body = Receipted<AgreementView>, description = "The agreement, accepted")))]
@@ -77,7 +77,7 @@ pub(super) async fn accept_agreement(
     let platform_log = platform_log(&app, &caller, id).await?;
     let mut tx = app.db.write(Role::App, "agreement.accept", Lock::Heads, caller.log(), &[platform_log]).await?;
     store::find(tx.conn(), customer, id).await?;
-    let signatory = signatory(&mut tx, &caller, AuthorityKind::Agreement, &Needs::Kind).await?;
+    let signatory = signatory(&mut tx, &caller, AuthorityKind::Agreement, &Needs::AllUnits).await?;
     let entries = store::accept(&mut tx, customer, signatory, id, body.document_sha256).await?;
     let accepted = present(&mut tx, customer, id).await?;
     let body = format!(
@@ -106,7 +106,7 @@ async fn present(tx: &mut WriteTx, customer: CustomerId, id: AgreementId) -> Res
 
 /// Ends an accepted agreement with step-up.
 ///
-/// What stays possible then is in `wind_down`. Needs authority for agreements.
+/// What stays possible then is in `wind_down`. Needs authority for agreements of all units.
 #[utoipa::path(post, path = "/api/v1/agreements/{agreement_id}/terminations",
     params(("agreement_id" = AgreementId, Path, description = "The agreement")), request_body = NewTermination,
     responses((status = 201, body = Receipted<AgreementView>, description = "The agreement, terminated")))]
@@ -119,7 +119,7 @@ pub(super) async fn terminate_agreement(
     let customer = caller.customer();
     let mut tx = app.db.write(Role::App, "agreement.terminate", Lock::Heads, caller.log(), &[]).await?;
     store::find(tx.conn(), customer, id).await?;
-    let signatory = signatory(&mut tx, &caller, AuthorityKind::Agreement, &Needs::Kind).await?;
+    let signatory = signatory(&mut tx, &caller, AuthorityKind::Agreement, &Needs::AllUnits).await?;
     let entries = store::terminate(&mut tx, customer, signatory, id, body.effective_at).await?;
     let ended = present(&mut tx, customer, id).await?;
     let body = format!(

@@ -1,5 +1,5 @@
-//! Releases: of the customer's own suspension by its person with `export` authority and step-up, of
-//! one made by ops by `ops_security` and a second ops person, both with step-up. A release of one never lifts the other.
+//! Releases: of the customer's own suspension by its person with `export` authority for all units, since
+//! it stopped them all, and step-up; of one made by ops by `ops_security` and a second ops person, both with step-up. A release of one never lifts the other.
 
 use axum::extract::State;
 
@@ -33,7 +33,7 @@ pub(super) async fn release_suspension(
     let customer = caller.customer();
     let mut tx = app.db.write(Role::App, "release_suspension", Lock::Heads, caller.log(), &[]).await?;
     let present = store::suspension(tx.conn(), customer, id).await?;
-    let signatory = signatory(&mut tx, &caller, AuthorityKind::Export, &Needs::Kind).await?;
+    let signatory = signatory(&mut tx, &caller, AuthorityKind::Export, &Needs::AllUnits).await?;
     if present.view.made_by != SuspendedBy::Customer {
         return Err(OTHERS);
     }

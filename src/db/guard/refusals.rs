@@ -1,19 +1,27 @@
 //! What the database refuses by itself, as the guard demands it: the triggers are there and enabled,
-//! their functions have a fixed search path, and global tables that hold a line per customer have
-//! forced policies.
+//! and their functions have a fixed search path.
 
 use crate::base::Result;
 use crate::db::{Db, Role};
 
 /// Every trigger that a promise rests on, by table.
 const TRIGGERS: &[(&str, &[&str])] = &[
+    ("account_recovery", &["account_recovery_set_once"]),
     ("agreement", &["agreement_end_set_once", "agreement_set_once", "fact_under_head"]),
     ("api_key", &["api_key_set_once"]),
     ("authority", &["authority_set_once"]),
+    ("authority_suspension", &["authority_suspension_set_once"]),
     ("document_part", &["document_part_whole"]),
     (
         "export",
-        &["export_chunks_grow", "export_permitted_in_force", "export_redeemed_in_force", "export_set_once", "export_swept_set_once"],
+        &[
+            "export_chunks_grow",
+            "export_late_report_set_once",
+            "export_permitted_in_force",
+            "export_redeemed_in_force",
+            "export_set_once",
+            "export_swept_set_once",
+        ],
     ),
     ("export_chunk", &["export_chunk_in_force"]),
     ("first_signatory", &["first_signatory_set_once"]),
@@ -27,15 +35,16 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("membership", &["membership_set_once"]),
     ("message", &["message_set_once"]),
     ("ops_person", &["ops_person_set_once"]),
+    ("ops_recovery", &["ops_recovery_set_once"]),
+    ("permit_key", &["permit_key_set_once"]),
     ("platform_suspension", &["fact_under_registry", "platform_suspension_set_once"]),
+    ("recovery_code", &["recovery_code_set_once"]),
+    ("second_factor", &["second_factor_set_once", "second_factor_step_grows"]),
     ("session", &["session_set_once"]),
     ("suspension", &["fact_under_head", "suspension_set_once"]),
 ];
 
-/// Global tables that hold a line per customer: policies hold for them all the same.
-const BY_TENANT: [&str; 4] = ["export_directory", "external_id", "job", "log"];
-
-/// Adds every fault of the triggers, their functions, and the policies of those tables.
+/// Adds every fault of the triggers and their functions.
 pub(super) async fn check(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     triggers(db, faults).await?;
     let pool = db.pool(Role::App).clone();
@@ -46,14 +55,6 @@ pub(super) async fn check(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     .fetch_all(&pool)
     .await?;
     faults.extend(loose.into_iter().map(|name| format!("function {name} of a trigger has no fixed search path")));
-    let open: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'public' AND c.relname = ANY ($1) AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1",
-    )
-    .bind(BY_TENANT.map(str::to_owned).as_slice())
-    .fetch_all(&pool)
-    .await?;
-    faults.extend(open.into_iter().map(|table| format!("table {table} lacks forced row level security")));
     Ok(())
 }
 

@@ -111,7 +111,7 @@ pub struct ChunkAuthorisation {
 pub struct ReportView {
     /// The export.
     pub id: ExportId,
-    /// completed or aborted.
+    /// completed, aborted, or swept: the service had closed the export, and the report is recorded with that.
     pub state: &'static str,
     /// Dimensions in which more was delivered than permitted.
     pub over: Vec<String>,
@@ -126,6 +126,8 @@ crate::words! {
     pub enum ExportOutcome {
         /// The export is complete.
         Completed = "completed",
+        /// The service had closed the export: the report is recorded and told to the customer.
+        Late = "late",
         /// The export is not in a state that can be completed; `code` says which.
         Conflict = "conflict",
         /// The platform has no such export.
@@ -157,10 +159,15 @@ impl CompletionOutcome {
     }
     /// As it was recorded.
     pub(super) fn of(record: CompletionRecord, receipt: Receipt) -> Self {
-        let outcome = if record.conflict.is_none() { ExportOutcome::Completed } else { ExportOutcome::Conflict };
+        let outcome = match (&record.conflict, record.late) {
+            (_, true) => ExportOutcome::Late,
+            (None, _) => ExportOutcome::Completed,
+            (Some(_), _) => ExportOutcome::Conflict,
+        };
         let differences = record.reconciled.map(|r| r.differences).unwrap_or_default();
-        let over = if outcome == ExportOutcome::Completed { record.over.into_iter().collect() } else { Vec::new() };
-        Self { export: record.export, outcome, code: record.conflict, over, differences, receipt: Some(receipt) }
+        let over = if outcome == ExportOutcome::Conflict { Vec::new() } else { record.over.into_iter().collect() };
+        let code = record.conflict.filter(|_| !record.late);
+        Self { export: record.export, outcome, code, over, differences, receipt: Some(receipt) }
     }
 }
 
@@ -219,12 +226,13 @@ pub(super) fn answer(answer: Answer) -> Result<Response> {
             replayed(again, (StatusCode::CREATED, Json(view)))
         }
         Answer::Refused { refusal, receipt, again } => replayed(again, refused(&refusal, &receipt)),
-        Answer::ChunkAuthorised { export, chunk_no, except, receipt, again } => {
+        Answer::ChunkAuthorised { export, chunk_no, except, receipt, again, .. } => {
             replayed(again, (StatusCode::CREATED, Json(ChunkAuthorisation { id: export, chunk_no, except, receipt })))
         }
         Answer::Reported { export, event, receipt, again } => {
             let (state, over, reconciled) = match *event {
                 Event::ExportCompleted { over, reconciled, .. } => ("completed", over.into_iter().collect(), reconciled),
+                Event::ExportReportedLate { over, reconciled, .. } => ("swept", over.into_iter().collect(), Some(reconciled)),
                 Event::ExportAborted { reconciled, .. } => ("aborted", Vec::new(), reconciled),
                 _ => ("aborted", Vec::new(), None),
             };

@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
-use super::answer::{DryRunView, PermitView, answer, hashes, refused};
+use super::answer::{DryRunView, PermitView, answer, hashes, refused, replayed};
 use crate::app::App;
 use crate::base::{Code, Digest, Error, Faults, Name, Note, Recipient, Reference, Result, Selector, Volume, to_value};
-use crate::db::{Lock, LogId, Role};
-use crate::evidence::{Cause, Event, ExportRequest, GateKey, NewEntry, Reason, ReasonCode, RequestedBy, answered, commit};
+use crate::db::{Lock, LogId, Role, WriteTx};
+use crate::evidence::{Cause, Event, ExportRequest, GateKey, NewEntry, Reason, ReasonCode, RequestedBy, answered, commit_one};
 use crate::export::decide::Refusal;
 use crate::export::gate::{self, Ask, Asked, Mode};
 use crate::export::{store, touch};
@@ -111,11 +111,19 @@ pub(super) async fn ask_export(
     let hashes = hashes(&key, &to_value(&body));
     check(&caller, &body)?;
     let mut read = app.db.read(Role::Gate, "customer_named", LogId::REGISTRY).await?;
-    let customer = store::customer_named(read.conn(), &caller.platform, body.customer.as_str()).await?;
+    let found = store::customer_named(read.conn(), &caller.platform, body.customer.as_str()).await?;
     drop(read);
-    let Some(customer) = customer else {
-        touch::nobody(&app, &caller, body.customer.as_str(), Some(&body.requested_by));
-        return refuse_unknown(&app, &caller, to_value(&body), "exports", Some(hashes), ReasonCode::AgreementMissing).await;
+    let customer = match found {
+        Some(customer) => customer,
+        None => {
+            touch::nobody(&app, &caller, body.customer.as_str(), Some(&body.requested_by));
+            let mut tx = platform_head(&app, &caller).await?;
+            // Whoever names a customer to the platform holds this head: it was before us, or it waits.
+            match store::customer_named(tx.conn(), &caller.platform, body.customer.as_str()).await? {
+                Some(customer) => customer,
+                None => return refuse_unknown(&app, &caller, tx, to_value(&body), ("exports", hashes), ReasonCode::AgreementMissing).await,
+            }
+        }
     };
     let NewExport { recipient, .. } = body;
     let request = ExportRequest {
@@ -144,42 +152,43 @@ pub(super) async fn ask_export(
     answer(gate::answer(&app, customer, &asked).await?)
 }
 
-/// Refuses a request that belongs to no customer: recorded in the platform's log, without its
-/// subjects, and limited per key, because nobody else's head slows a guesser down.
-pub(super) async fn refuse_unknown(
-    app: &App,
-    caller: &PlatformCaller,
-    mut request: serde_json::Value,
-    route: &'static str,
-    hashes: Option<(Digest, Digest)>,
-    code: ReasonCode,
-) -> Result<Response> {
-    if app.unknown_limit.check_key(&caller.key).is_err() {
-        return Err(Error::TooMany(1));
-    }
+/// Begins a write to the log of the caller's platform.
+pub(super) async fn platform_head(app: &App, caller: &PlatformCaller) -> Result<WriteTx> {
     let mut read = app.db.read(Role::Gate, "platform_log", LogId::REGISTRY).await?;
     let log = crate::registry::platform_log(read.conn(), &caller.platform).await?;
     drop(read);
-    let mut tx = app.db.write(Role::Gate, "gate_unknown", Lock::RegistryShared, log, &[]).await?;
+    app.db.write(Role::Gate, "gate_unknown", Lock::RegistryShared, log, &[]).await
+}
+
+/// Refuses a request that belongs to no customer: recorded in the platform's log, without its
+/// subjects. What is recorded is limited per key; a repeated answer records nothing.
+pub(super) async fn refuse_unknown(
+    app: &App,
+    caller: &PlatformCaller,
+    mut tx: WriteTx,
+    mut request: serde_json::Value,
+    (route, hashes): (&'static str, (Digest, Digest)),
+    code: ReasonCode,
+) -> Result<Response> {
+    let log = tx.home();
+    let reasons = vec![Reason { code, cause: Cause::Nothing }];
+    let refusal = Refusal { reasons: reasons.clone(), more_candidates: false };
+    if let Some(stored) = answered(tx.conn(), log, &caller.platform, route, hashes.0).await? {
+        if stored.request_hash != Some(hashes.1) {
+            return Err(Error::invalid("Idempotency-Key", "key_reused", "was used for another request"));
+        }
+        let name = tx.head(log)?.name.clone();
+        return Ok(replayed(true, refused(&refusal, &stored.receipt(&name))));
+    }
+    if app.unknown_limit.check_key(&caller.key).is_err() {
+        return Err(Error::TooMany(1));
+    }
     if let Some(members) = request.as_object_mut() {
         let count = members.get("subjects").and_then(|s| s.as_array()).map_or(0, Vec::len);
         members.insert("subjects".to_owned(), json!({"count": count}));
     }
-    let reasons = vec![Reason { code, cause: Cause::Nothing }];
-    let refusal = Refusal { reasons: reasons.clone(), more_candidates: false };
-    if let Some((key_hash, request_hash)) = hashes
-        && let Some(stored) = answered(tx.conn(), log, &caller.platform, route, key_hash).await?
-    {
-        if stored.request_hash != Some(request_hash) {
-            return Err(Error::invalid("Idempotency-Key", "key_reused", "was used for another request"));
-        }
-        let name = tx.head(log)?.name.clone();
-        return Err(refused(&refusal, &stored.receipt(&name)));
-    }
     let event = Event::UnknownRefused { request, reasons, api_key: caller.key };
-    let gate = GateKey { platform: caller.platform.clone(), route, hashes };
-    let entry = NewEntry::new(log, caller.key, &caller.actor(), event).at_gate(gate);
-    let receipts = commit(tx, vec![entry]).await?;
-    let receipt = receipts.first().ok_or_else(|| Error::internal("one entry, one receipt"))?;
-    Err(refused(&refusal, receipt))
+    let gate = GateKey { platform: caller.platform.clone(), route, hashes: Some(hashes) };
+    let receipt = commit_one(tx, NewEntry::new(log, caller.key, &caller.actor(), event).at_gate(gate)).await?;
+    Ok(replayed(false, refused(&refusal, &receipt)))
 }

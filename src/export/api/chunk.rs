@@ -6,13 +6,13 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::answer::{ChunkAuthorisation, answer, hashes};
-use super::ask::refuse_unknown;
+use super::ask::{platform_head, refuse_unknown};
 use crate::app::App;
 use crate::base::{Error, ExportId, Reference, Result, Volume, to_value};
 use crate::db::{LogId, Role};
 use crate::evidence::ReasonCode;
 use crate::export::gate::{self, Ask, Asked, AskedChunk};
-use crate::export::store;
+use crate::export::{store, touch};
 use crate::http::{IdempotencyKey, Json, PathId, ProblemBody};
 use crate::identity::PlatformCaller;
 
@@ -56,7 +56,9 @@ pub(super) async fn authorise_chunk(
     drop(read);
     let Some(customer) = customer else {
         let request = json!({"export": export, "chunk_no": body.chunk_no});
-        return refuse_unknown(&app, &caller, request, "chunks", Some(hashes), ReasonCode::PermitNotRedeemed).await;
+        touch::nobody(&app, &caller, &export.to_string(), None);
+        let tx = platform_head(&app, &caller).await?;
+        return refuse_unknown(&app, &caller, tx, request, ("chunks", hashes), ReasonCode::PermitNotRedeemed).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(Error::internal)?;
     let volume = Volume { rows: body.rows, files: body.files, bytes: body.bytes };

@@ -77,6 +77,9 @@ pub struct ExportView {
     /// What the platform reported.
     #[schema(value_type = Option<Object>)]
     pub report: Option<Value>,
+    /// What the platform reported after the service had closed the export, and how it agrees with the chunks.
+    #[schema(value_type = Option<Object>)]
+    pub late_report: Option<Value>,
     /// How the report agrees with the chunks; null until it ends.
     pub reconciliation: Option<Reconciliation>,
     /// Index of the decision in the customer's log.
@@ -125,6 +128,7 @@ impl ExportView {
             aborted_at: row.aborted_at,
             swept_at: row.swept_at,
             report: row.report,
+            late_report: row.late_report,
             reconciliation,
             index: row.index,
         })

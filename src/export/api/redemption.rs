@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::answer::{RedemptionView, answer, hashes};
-use super::ask::refuse_unknown;
+use super::ask::{platform_head, refuse_unknown};
 use crate::app::App;
 use crate::base::{BadText, CustomerId, ExportId, Reference, Result};
 use crate::db::{LogId, Role};
@@ -73,7 +73,8 @@ pub(super) async fn redeem_permit(
     let Some(customer) = customer else {
         let request = json!({"export": export});
         touch::nobody(&app, &caller, &export.to_string(), None);
-        return refuse_unknown(&app, &caller, request, "redemptions", Some(hashes), ReasonCode::PermitAltered).await;
+        let tx = platform_head(&app, &caller).await?;
+        return refuse_unknown(&app, &caller, tx, request, ("redemptions", hashes), ReasonCode::PermitAltered).await;
     };
     let customer_named: Reference = customer.to_string().parse().map_err(crate::base::Error::internal)?;
     let ask = Ask::Redeem { export, presented: presented.map(Box::new) };

@@ -1,10 +1,12 @@
 //! How exports end: which report fits, what differs from the chunks, what goes back to the
 //! instruction, and when the service closes what never ends.
 
+use std::collections::BTreeSet;
+
 use super::world::{EXP, INS, World, id, rows, version_of, words};
 use crate::base::{Digest, Error, ExportId, Volume, VolumeLimits};
 use crate::evidence::{Applied, Closed, Deviation, Event, Reconciliation, apply};
-use crate::export::closing::{may_abort, may_complete, may_sweep, reconcile};
+use crate::export::closing::{Completion, may_abort, may_complete, may_sweep, reconcile, reconcile_late};
 
 fn running(sent: &[Volume]) -> (World, ExportId) {
     let mut w = World::new();
@@ -112,21 +114,34 @@ fn an_old_report_without_a_reconciliation_returns_nothing() {
 
 #[test]
 fn a_report_fits_the_state_of_the_export() {
-    let code = |result: Result<(), Error>| match result {
-        Ok(()) => "ok",
-        Err(Error::Conflict { code, .. }) => code,
-        Err(_) => "other",
-    };
+    fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> &'static str {
+        match result {
+            Ok(_) => "ok",
+            Err(Error::Conflict { code, .. }) => code,
+            Err(_) => "other",
+        }
+    }
     let mut w = World::new();
     let export = w.permit(EXP, version_of(id(INS), 1), w.now);
     let states = |w: &World| (code(may_complete(&w.facts.exports[&export])), code(may_abort(&w.facts.exports[&export])));
     assert_eq!(states(&w), ("export-not-redeemed", "ok"));
     w.redeem(export);
     assert_eq!(states(&w), ("ok", "ok"));
-    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted"), (Closed::Swept, "export-swept")] {
+    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted")] {
         w.close(export, closed);
         assert_eq!(states(&w), (said, said));
     }
+    // What the service closed is reported late, once, and changes nothing that counts.
+    w.close(export, Closed::Swept);
+    let before = (w.facts.usage.clone(), w.facts.exports[&export].counted);
+    assert_eq!(may_complete(&w.facts.exports[&export]).unwrap(), Completion::Late);
+    assert_eq!(states(&w), ("ok", "export-swept"));
+    let reconciled = reconcile_late(&w.facts.exports[&export], &rows(5));
+    assert_eq!((&reconciled.returned, reconciled.differences.get("chunks")), (&Volume::default(), Some(&Deviation::Missing)));
+    let event = Event::ExportReportedLate { export, delivered: rows(5), sha256: Digest([0; 32]), over: BTreeSet::new(), reconciled };
+    apply(&mut w.facts, Applied { epoch: 1, index: 31, event: &event, subjects: None });
+    assert_eq!((w.facts.usage.clone(), w.facts.exports[&export].counted), before);
+    assert_eq!(states(&w), ("export-swept", "export-swept"));
 }
 
 #[test]

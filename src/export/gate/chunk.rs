@@ -31,7 +31,8 @@ impl Batch {
         match (&considered.decision, first) {
             (Decision::Allow(grant), Some(first)) => {
                 let receipt = first.receipt(&self.customer.to_string());
-                Ok(Answer::ChunkAuthorised { export: id, chunk_no, except: grant.except().to_vec(), receipt, again: true })
+                let except = grant.except().to_vec();
+                Ok(Answer::ChunkAuthorised { export: id, chunk_no, except, receipt, unstated: None, again: true })
             }
             (Decision::Allow(grant), None) => {
                 let last = chunk.last.as_ref().map(|reference| (reference, Digest(random32(self.tx.entropy()))));
@@ -41,7 +42,9 @@ impl Batch {
                 let receipt = self.append(asked, id, Event::ChunkAuthorised { export: id, chunk: record, decision }, None, true).await?;
                 let new = NewChunk { number: chunk_no, volume: &chunk.volume, last, epoch, index: receipt.index, at: self.tx.now() };
                 self.store_chunk(id, &new).await?;
-                Ok(Answer::ChunkAuthorised { export: id, chunk_no, except: grant.except().to_vec(), receipt, again: false })
+                let unstated = request.volume.rows.is_none().then(|| (request.requested_by, chunk.volume.rows.unwrap_or(0)));
+                let except = grant.except().to_vec();
+                Ok(Answer::ChunkAuthorised { export: id, chunk_no, except, receipt, unstated, again: false })
             }
             (Decision::Refuse(refusal), first) => {
                 let record = ChunkRecord { chunk_no, volume: chunk.volume, last: None };

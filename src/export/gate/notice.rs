@@ -64,6 +64,20 @@ impl Ended<'_> {
     }
 }
 
+/// Tells of reports that came after their exports had been closed, in one message: the customer was
+/// told that nothing was reported.
+pub(super) async fn late(tx: &mut WriteTx, late: &[Ended<'_>]) -> Result<()> {
+    let Some(first) = late.first() else { return Ok(()) };
+    let (purpose, subject, opening) = if late.iter().all(|e| e.reconciled.differences.is_empty()) {
+        let opening = "A platform reports, after it had been closed, what was delivered. It agrees with what the gate authorised.";
+        ("export_reported_late", "An export was reported late", opening)
+    } else {
+        let opening = "What a platform reports, after it had been closed, differs from what the gate authorised.";
+        ("export_differs", "An export differs from what was authorised", opening)
+    };
+    tell(tx, (purpose, subject, opening), first.export, late.iter().map(Ended::line)).await
+}
+
 /// Tells of exports that ended in one transaction, in one message, those that must be told of.
 pub(super) async fn ended(tx: &mut WriteTx, ended: &[Ended<'_>]) -> Result<()> {
     let told: Vec<&Ended<'_>> = ended.iter().filter(|e| e.must_be_told()).collect();
@@ -81,10 +95,20 @@ pub(super) async fn ended(tx: &mut WriteTx, ended: &[Ended<'_>]) -> Result<()> {
             ("export_swept", "An export never ended", "Exports were started and never reported complete or aborted. They are closed now.")
         }
     };
-    let mut lines: Vec<String> = told.iter().take(LISTED).map(|e| e.line()).collect();
-    if told.len() > LISTED {
-        lines.push(format!("and {} more", told.len() - LISTED));
+    tell(tx, (purpose, subject, opening), first.export, told.iter().map(|e| e.line())).await
+}
+
+async fn tell(
+    tx: &mut WriteTx,
+    (purpose, subject, opening): (&'static str, &'static str, &str),
+    first: ExportId,
+    all: impl ExactSizeIterator<Item = String>,
+) -> Result<()> {
+    let more = all.len().saturating_sub(LISTED);
+    let mut lines: Vec<String> = all.take(LISTED).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
     }
     let body = format!("{opening}\n\n{}\n\nEach is shown with its last file at /api/v1/exports/ and its id.\n", lines.join("\n"));
-    tell_customer(tx, purpose, first.export.uuid(), subject, body).await
+    tell_customer(tx, purpose, first.uuid(), subject, body).await
 }

@@ -28,7 +28,7 @@ pub(super) async fn exports(
     let all = selection.terms.is_none();
     let rows = sqlx::query!(
         r#"SELECT id AS "id: ExportId", request, subjects, granted, redeemed_at IS NOT NULL AS "redeemed!", completed_at IS NOT NULL AS "completed!",
-                  aborted_at IS NOT NULL AS "aborted!", swept_at IS NOT NULL AS "swept!", stopped_at IS NOT NULL AS "stopped!",
+                  aborted_at IS NOT NULL AS "aborted!", swept_at IS NOT NULL AS "swept!", late_report IS NOT NULL AS "reported_late!", stopped_at IS NOT NULL AS "stopped!",
                   COALESCE(last_chunk_at, redeemed_at) AS "active_at: Instant", chunks, chunk_rows, chunk_files, chunk_bytes,
                   report->'reconciled' AS reconciled
            FROM export WHERE customer_id = $1 AND ($2 OR id = ANY ($3)
@@ -56,6 +56,7 @@ pub(super) async fn exports(
             let export = ExportFacts {
                 redeemed: row.redeemed,
                 closed: closed.into_iter().find_map(|(is, how)| is.then_some(how)),
+                reported_late: row.reported_late,
                 stopped: row.stopped,
                 active_at: row.active_at,
                 chunks: u64::try_from(row.chunks).map_err(Error::internal)?,

@@ -149,6 +149,22 @@ pub async fn close(conn: &mut PgConnection, customer: CustomerId, how: Closed, c
     Ok(())
 }
 
+/// Keeps what was reported of exports that the service had closed.
+pub async fn report_late(conn: &mut PgConnection, customer: CustomerId, reports: &[(ExportId, Value)]) -> Result<()> {
+    let ids: Vec<Uuid> = reports.iter().map(|(export, _)| export.uuid()).collect();
+    let reports: Vec<Value> = reports.iter().map(|(_, report)| report.clone()).collect();
+    let done = sqlx::query!(
+        "UPDATE export e SET late_report = u.report FROM UNNEST($2::uuid[], $3::jsonb[]) AS u (id, report)
+         WHERE e.customer_id = $1 AND e.id = u.id AND e.swept_at IS NOT NULL AND e.late_report IS NULL",
+        customer as CustomerId,
+        &ids,
+        &reports
+    )
+    .execute(conn)
+    .await?;
+    if done.rows_affected() == ids.len() as u64 { Ok(()) } else { Err(Error::internal("not every late report found its export")) }
+}
+
 async fn give_back(
     conn: &mut PgConnection,
     customer: CustomerId,

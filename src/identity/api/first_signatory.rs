@@ -17,8 +17,8 @@ use crate::identity::NOTICE_PURPOSE;
 use crate::identity::caller::OpsCaller;
 use crate::identity::decide::{Namer, approve, withdraw, withdrawn};
 use crate::identity::model::{AuthorityKind, NamingRole};
-use crate::identity::notice::{invite, tell_contacts};
-use crate::identity::store::{self, Enroller, Invitee, ops_stepped_up, two_persons};
+use crate::identity::notice::{tell_contacts, welcome};
+use crate::identity::store::{self, Enroller, ops_stepped_up, two_persons};
 
 crate::request! {
     /// The person that the signed agreement names.
@@ -116,8 +116,8 @@ pub(super) async fn approve_first_signatory(
     let notice = NewMessage { customer: customer.into(), purpose: NOTICE_PURPOSE, subject_id: id.uuid(), address: contact, subject, body };
     let notice = enqueue(&mut tx, notice).await?;
     store::approve_first_signatory(&mut tx, approval, customer, id, membership, notice).await?;
-    let route = "POST /api/v1/invitation-acceptances";
-    invite(&mut tx, customer.into(), Invitee::Person(present.person), present.email.clone(), route, id.uuid()).await?;
+    let known = store::person_for_invitation(&mut tx, &present.email, &present.name).await?;
+    welcome(&mut tx, (customer, &name), known, present.email.clone(), id.uuid()).await?;
     let view = store::first_signatory(tx.conn(), customer, id).await?.into();
     let approved = Event::FirstSignatoryApproved { first_signatory: id, membership };
     let began = Event::MembershipBegan { membership, person: present.person, role: role.to_string(), until_on: None };

@@ -1,8 +1,8 @@
 //! API keys of a customer, of a platform (the gate), and of ops (reading). Shown once; two of a name
 //! may live at once, so that a key can be replaced without a gap; a revocation holds from the next
 //! request on, and takes one person without step-up: stopping must not wait. Making a platform's key
-//! takes two, so that a stolen account cannot make itself a platform; a customer's outlives the session
-//! that makes it, so that making one needs step-up. A key never signs, accepts or approves.
+//! takes two, so that a stolen account cannot make itself a platform; others outlive the session
+//! that makes them, so that making one needs step-up, and the staff is told of a key of its own. A key never signs, accepts or approves.
 
 use axum::extract::State;
 
@@ -15,6 +15,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::{InstitutionCaller, OpsCaller};
 use crate::identity::decide::key_made;
 use crate::identity::model::KeyRole;
+use crate::identity::notice::tell_of_key;
 use crate::identity::store::{self, KeyHolder, NewKey, NormalOfKey, anyone_stepped_up, ops_stepped_up, two_persons};
 use crate::identity::token;
 use uuid::Uuid;
@@ -276,7 +277,7 @@ pub(super) async fn revoke_platform_key(
     revoke(tx, &KeyHolder::Platform(platform), id, &caller.actor(), location).await
 }
 
-/// Makes a key for ops programs that read.
+/// Makes a key for ops programs that read, with step-up; all other staff is told.
 #[utoipa::path(post, path = "/api/admin/v1/api-keys", request_body = NewProcessorKey,
     responses((status = 201, body = Receipted<CreatedApiKey>, description = "Made; the key is shown this once.")))]
 pub(super) async fn create_ops_key(
@@ -284,8 +285,9 @@ pub(super) async fn create_ops_key(
     caller: OpsCaller,
     Json(new): Json<NewProcessorKey>,
 ) -> Result<Created<Receipted<CreatedApiKey>>> {
-    let by = caller.person()?;
-    let tx = processor(&app, "create_ops_key").await?;
+    let mut tx = processor(&app, "create_ops_key").await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
+    tell_of_key(&mut tx, by, new.expires_at).await?;
     let role = OpsRole::OpsReader.word();
     let (holder, normal) = (KeyHolder::Ops, NormalOfKey::default());
     let making = Making { holder, name: &new.name, role, created_by: by.uuid(), expires_at: new.expires_at, normal };

@@ -22,7 +22,7 @@ crate::request! {
         email: Email,
         /// Password.
         password: Secret,
-        /// Which customer to act for, where the person serves several.
+        /// Which customer to act for, where the person serves several; naming one accepts its invitation.
         customer: Option<CustomerId>,
     }
 }
@@ -73,8 +73,11 @@ pub(super) async fn log_in(State(app): State<App>, client: ClientAddress, Json(b
     let mut bindings = store::memberships_of(tx.conn(), person).await?;
     drop(tx);
     bindings.retain(|b| b.zone.parse().is_ok_and(|zone| membership_acts(b.until_on, zone, now)));
-    if let Some(customer) = body.customer {
-        bindings.retain(|b| b.customer == customer);
+    match body.customer {
+        Some(customer) => bindings.retain(|b| b.customer == customer),
+        // An invitation from elsewhere makes no login ambiguous, and is accepted by naming its customer.
+        None if bindings.iter().any(|b| b.accepted) => bindings.retain(|b| b.accepted),
+        None => {}
     }
     if bindings.len() > 1 {
         let choices: Vec<String> = bindings.iter().map(|b| format!("{} ({})", b.customer, b.customer_name)).collect();

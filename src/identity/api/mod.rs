@@ -1,20 +1,25 @@
 //! Routes of who acts, on both surfaces.
 
+mod email;
 mod first_signatory;
 mod invitation;
 mod key;
 mod login;
 mod me;
 mod ops_people;
+mod ops_recovery;
+mod own_recovery;
 mod password;
 mod people;
 mod proof;
 mod recovery;
+mod recovery_codes;
 mod second_factor;
 mod session;
 mod view;
 
 pub(super) use first_signatory::first_signatory_notified;
+pub(super) use ops_recovery::ops_recovery_notified;
 pub(super) use recovery::recovery_notified;
 
 use crate::http::{Access, CustomerRole, OpsRole, Route, routes as http};
@@ -50,6 +55,12 @@ pub fn routes() -> Vec<Route> {
         Route::new(OPS_PERSONS, http!(second_factor::confirm_ops_second_factor)).before_enrolment(),
         Route::new(PERSONS, http!(password::change_password)),
         Route::new(OPS_PERSONS, http!(password::change_ops_password)),
+        Route::new(PERSONS, http!(email::begin_email_change)),
+        Route::new(PERSONS, http!(email::confirm_email)),
+        Route::new(OPS_PERSONS, http!(email::begin_ops_email_change)),
+        Route::new(OPS_PERSONS, http!(email::confirm_ops_email)),
+        Route::new(PERSONS, http!(recovery_codes::renew_recovery_codes)),
+        Route::new(OPS_PERSONS, http!(recovery_codes::renew_ops_recovery_codes)),
         Route::new(READERS, http!(me::get_me)).before_enrolment(),
         Route::new(OPS_READERS, http!(me::get_ops_me)).before_enrolment(),
         Route::new(Access::Public, http!(invitation::accept_invitation)),
@@ -87,5 +98,14 @@ pub fn routes() -> Vec<Route> {
         Route::new(OPS_READERS, http!(recovery::list_account_recoveries)),
         Route::new(OPS_READERS, http!(recovery::get_account_recovery)),
         Route::new(Access::Public, http!(recovery::accept_account_recovery)),
+        Route::new(READERS, http!(own_recovery::list_own_account_recoveries)),
+        Route::new(READERS, http!(own_recovery::get_own_account_recovery)),
+        Route::new(PERSONS, http!(own_recovery::stop_account_recovery)),
+        Route::new(WITHDRAWING, http!(ops_recovery::propose_ops_recovery)),
+        Route::new(APPROVING_STAFF, http!(ops_recovery::approve_ops_recovery)),
+        Route::new(WITHDRAWING, http!(ops_recovery::withdraw_ops_recovery)),
+        Route::new(OPS_READERS, http!(ops_recovery::list_ops_recoveries)),
+        Route::new(OPS_READERS, http!(ops_recovery::get_ops_recovery)),
+        Route::new(Access::Public, http!(ops_recovery::accept_ops_recovery)),
     ]
 }

@@ -15,7 +15,7 @@ use crate::http::{Created, Json, OpsRole, PathId, Query};
 use crate::identity::caller::OpsCaller;
 use crate::identity::notice::{invite, tell_staff};
 use crate::identity::staff::{Addition, addition};
-use crate::identity::store::{self, Invitee, ops_stepped_up};
+use crate::identity::store::{self, Invitee, ops_stepped_up, two_persons};
 
 crate::request! {
     /// An ops person to be added.
@@ -99,6 +99,7 @@ pub(super) async fn approve_ops_person(
     let mut tx = app.db.write(Role::Ops, "approve_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let present = store::ops_person(tx.conn(), id).await?;
     let by = ops_stepped_up(&mut tx, &caller).await?;
+    two_persons(&mut tx, present.added_by.unwrap_or(by), by).await?;
     admit(&mut tx, id, present.email, Some(by)).await?;
     let body = format!("{by} approved {id}, who joins the staff as {}. If nobody knows why, end the access.", present.role);
     tell_staff(&mut tx, by, id, body).await?;
@@ -108,7 +109,19 @@ pub(super) async fn approve_ops_person(
     Ok(Created::at("/api/admin/v1/ops-people", Receipted { value: view, receipt }))
 }
 
-/// Ends an ops person's access.
+/// Why the last ops person of a role stays. One `ops_admin` session ends nobody whose role keeps watch
+/// over it: another `ops_security` joins by two persons, whom the one who leaves can still stop.
+const fn last_of_role(role: OpsRole) -> Option<Error> {
+    match role {
+        OpsRole::OpsAdmin => Some(Error::conflict("last_ops_admin", "Nobody else is an ops_admin: add another one first.")),
+        OpsRole::OpsSecurity => Some(Error::conflict("last_ops_security", "Nobody else is an ops_security: add another one first.")),
+        _ => None,
+    }
+}
+
+/// Ends an ops person's access, with step-up.
+///
+/// All others are told, and the person. The last `ops_admin` and the last `ops_security` stay.
 #[utoipa::path(post, path = "/api/admin/v1/ops-people/{ops_person_id}/endings", params(("ops_person_id" = OpsPersonId, Path, description = "The ops person.")),
     request_body = NewEnding, responses((status = 201, body = Receipted<OpsPersonView>, description = "Ended, from the next request on.")))]
 pub(super) async fn end_ops_person(
@@ -119,12 +132,18 @@ pub(super) async fn end_ops_person(
 ) -> Result<Created<Receipted<OpsPersonView>>> {
     let mut tx = app.db.write(Role::Ops, "end_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let present = store::ops_person(tx.conn(), id).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     if present.ended_at.is_some() {
         return Err(Error::conflict("already_ended", "The access was ended before."));
     }
-    if present.role == OpsRole::OpsAdmin && store::ops_admins(tx.conn(), id).await? == 0 {
-        return Err(Error::conflict("last_ops_admin", "Nobody else is an ops_admin: add another one first."));
+    if let Some(conflict) = last_of_role(present.role)
+        && store::others_in_role(tx.conn(), id, present.role).await? == 0
+    {
+        return Err(conflict);
     }
+    // Told first, so that the person is among those with access.
+    let body = format!("{by} ended the access of {id} ({}). If nobody knows why, ask, and watch what {by} does.", present.role);
+    tell_staff(&mut tx, by, by, body).await?;
     store::end_ops_person(&mut tx, id).await?;
     let view = store::ops_person(tx.conn(), id).await?.into();
     let event = Event::OpsPersonEnded { ops_person: id };

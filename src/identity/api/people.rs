@@ -13,8 +13,8 @@ use crate::http::{Created, CustomerRole, Json, PathId, Query};
 use crate::identity::caller::InstitutionCaller;
 use crate::identity::decide::{membership_until, needs_over};
 use crate::identity::model::{Authority, AuthorityKind};
-use crate::identity::notice::{invite, tell_member, tell_people};
-use crate::identity::store::{self, Enroller, Invitee, Signatory, signatory};
+use crate::identity::notice::{tell_people, welcome};
+use crate::identity::store::{self, Enroller, Signatory, signatory};
 
 crate::request! {
     /// A person to be invited.
@@ -120,8 +120,8 @@ pub(super) async fn invite_person(
     let needs = needs_over(new.authority.iter().map(|grant| grant.units.as_ref()));
     let by = signatory(&mut tx, &caller, AuthorityKind::People, &needs).await?;
     let mut faults = Faults::default();
-    let zone = store::own_customer(tx.conn()).await?.zone;
-    membership_until(new.role == CustomerRole::Auditor, new.until_on, tx.now().date_in(zone), &mut faults);
+    let own = store::own_customer(tx.conn()).await?;
+    membership_until(new.role == CustomerRole::Auditor, new.until_on, tx.now().date_in(own.zone), &mut faults);
     if new.role != CustomerRole::CustomerAdmin && !new.authority.is_empty() {
         faults.add_at("authority", "role", "only a customer_admin can have authority");
     }
@@ -136,12 +136,7 @@ pub(super) async fn invite_person(
         store::insert_authority(&mut tx, by, customer, id, &authority).await?;
         entries.push(grant_entry(customer, &caller, id, &authority));
     }
-    if has_password {
-        tell_member(&mut tx, customer, new.email, id.uuid()).await?;
-    } else {
-        let route = "POST /api/v1/invitation-acceptances";
-        invite(&mut tx, customer.into(), Invitee::Person(person), new.email, route, id.uuid()).await?;
-    }
+    welcome(&mut tx, (customer, &own.name), (person, has_password), new.email, id.uuid()).await?;
     let body = format!("A person was invited to your institution: membership {id}, role {}.", new.role);
     tell_people(&mut tx, customer, by.membership(), id.uuid(), body).await?;
     done(tx, customer, id, entries).await

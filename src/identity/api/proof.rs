@@ -89,8 +89,9 @@ pub(super) async fn proved(
         None => None,
     };
     let accepted = match (claim, known.and_then(|known| known.holder)) {
-        (Some(Claim::NoFactor), _) => accept(app, role, attempt, None).await?,
-        (Some(Claim::Step(factor, step)), _) => accept(app, role, attempt, Some((factor, step))).await?,
+        (Some(Claim::NoFactor), _) => accept(app, (role, LogId::PROCESSOR), attempt, None).await?,
+        // A factor is reached where its person acts.
+        (Some(Claim::Step(factor, step)), Some(holder)) => accept(app, (role, holder.home()), attempt, Some((factor, step))).await?,
         (Some(Claim::Recovery(factor, hash)), Some(holder)) => accept_recovery_code(app, holder, attempt, &factor, hash).await?,
         _ => false,
     };
@@ -109,14 +110,15 @@ fn claim(app: &App, known: &Credential, code: Option<&Secret>) -> Result<Option<
 }
 
 /// Frees the account's counter; false if the code's step was used at this very moment.
-async fn accept(app: &App, role: Role, attempt: &Attempt, used: Option<(StoredFactor, i64)>) -> Result<bool> {
-    let mut tx = app.db.housekeeping(role, "login_succeeded", LogId::PROCESSOR).await?;
+async fn accept(app: &App, (role, home): (Role, LogId), attempt: &Attempt, used: Option<(StoredFactor, i64)>) -> Result<bool> {
+    let mut tx = app.db.housekeeping(role, "login_succeeded", home).await?;
     if let Some((factor, step)) = used
         && !store::use_step(tx.conn(), factor.id, step).await?
     {
         return Ok(false);
     }
-    store::cleared(tx.conn(), attempt).await?;
+    let now = tx.now();
+    store::cleared(tx.conn(), attempt, now).await?;
     tx.commit_housekeeping().await?;
     Ok(true)
 }
@@ -127,7 +129,7 @@ async fn accept_recovery_code(app: &App, holder: Holder, attempt: &Attempt, fact
     let now = change.tx.now();
     let Some(left) = store::use_recovery_code(change.tx.conn(), factor.id, hash, now).await? else { return Ok(false) };
     change.note(Change::RecoveryCode(factor.id, u32::try_from(left).unwrap_or(0))).await?;
-    store::cleared(change.tx.conn(), attempt).await?;
+    store::cleared(change.tx.conn(), attempt, now).await?;
     change.commit().await?;
     Ok(true)
 }

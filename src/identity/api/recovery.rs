@@ -6,8 +6,7 @@
 use axum::extract::State;
 use futures_util::future::BoxFuture;
 
-use super::first_signatory::{NewApproval, namer, naming};
-use super::view::AccountRecoveryView;
+use super::first_signatory::{NewApproval, NewWithdrawal, namer, naming};
 use crate::app::App;
 use crate::base::{AccountRecoveryId, AgreementId, CustomerId, Error, Faults, MembershipId, Page, Result, TypedId as _};
 use crate::db::{Lock, LogId, Role, WriteTx};
@@ -19,8 +18,8 @@ use crate::identity::account_change::AccountChange;
 use crate::identity::caller::OpsCaller;
 use crate::identity::decide::{self, Namer, approve, suspended_by_recovery};
 use crate::identity::model::Secret;
-use crate::identity::notice::mail_recovery;
-use crate::identity::store::{self, Holder};
+use crate::identity::notice::{Recovered, mail_recovery};
+use crate::identity::store::{self, AccountRecoveryView, Holder, ops_stepped_up, two_persons};
 use crate::identity::token;
 
 crate::request! {
@@ -31,11 +30,6 @@ crate::request! {
         /// The agreement whose contact is told.
         agreement: AgreementId,
     }
-}
-
-crate::request! {
-    /// A withdrawal; it says nothing more.
-    pub struct NewWithdrawal {}
 }
 
 crate::request! {
@@ -55,10 +49,13 @@ pub struct RecoveredAccount {
     pub recovered: bool,
 }
 
+/// What a token is called that cannot be used now.
+pub(super) const UNKNOWN: &str = "is not a recovery that can be accepted: unknown, used, withdrawn, too early or too late";
+
 type Answer = Result<Created<Receipted<AccountRecoveryView>>>;
 
 async fn done(mut tx: WriteTx, caller: &OpsCaller, customer: CustomerId, id: AccountRecoveryId, event: Event) -> Answer {
-    let view = store::recovery(tx.conn(), customer, id).await?.into();
+    let view = store::recovery(tx.conn(), customer, id).await?;
     let receipt = commit_one(tx, NewEntry::new(customer, id, &caller.actor(), event)).await?;
     Ok(Created::at(format!("/api/admin/v1/customers/{customer}/account-recoveries/{id}"), Receipted { value: view, receipt }))
 }
@@ -76,16 +73,16 @@ pub(super) async fn propose_account_recovery(
     PathId(customer): PathId<CustomerId>,
     Json(new): Json<NewAccountRecovery>,
 ) -> Answer {
-    let by = caller.person()?;
     let mut tx = begin(&app, &caller, customer, "propose_account_recovery").await?;
     store::customer_name(tx.conn(), customer).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     let mut faults = Faults::default();
     if !matches!(store::agreement_contact(tx.conn(), customer, new.agreement).await?, Some((_, true))) {
         faults.add_at("agreement", "not_offered", "must be an agreement that was offered to this customer");
     }
     let person = store::person_of_membership(tx.conn(), customer, new.membership).await;
     if matches!(person, Err(Error::NotFound)) {
-        faults.add_at("membership", "no_member", "must be a membership of this customer that nobody has ended");
+        faults.add_at("membership", "no_member", "must be a membership of this customer that its person has accepted and nobody has ended");
     }
     faults.check()?;
     let id = store::insert_recovery(&mut tx, customer, new.membership, person?.0, new.agreement, by).await?;
@@ -103,14 +100,15 @@ pub(super) async fn approve_account_recovery(
     PathId((customer, id)): PathId<(CustomerId, AccountRecoveryId)>,
     Json(NewApproval {}): Json<NewApproval>,
 ) -> Answer {
-    let by = caller.person()?;
     let mut tx = begin(&app, &caller, customer, "approve_account_recovery").await?;
     let present = store::recovery(tx.conn(), customer, id).await?;
+    let by = ops_stepped_up(&mut tx, &caller).await?;
     if present.withdrawn_at.is_some() {
         return Err(Error::conflict("withdrawn", "The recovery was withdrawn."));
     }
     let proposer = namer(&mut tx, present.proposed_by).await?;
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
+    two_persons(&mut tx, present.proposed_by, by).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let (_, name, email) = store::person_of_membership(tx.conn(), customer, present.membership).await?;
     let institution = store::customer_name(tx.conn(), customer).await?;
@@ -123,10 +121,29 @@ pub(super) async fn approve_account_recovery(
     let to_person =
         NewMessage { customer: log, purpose: "account_recovery_told", subject_id: id.uuid(), address: email, subject, body: body.clone() };
     enqueue(&mut tx, to_person).await?;
+    tell_who_can_stop_it(&mut tx, customer, &present, &body).await?;
     let notice = NewMessage { customer: log, purpose: RECOVERY_PURPOSE, subject_id: id.uuid(), address: contact, subject, body };
     let notice = enqueue(&mut tx, notice).await?;
     store::approve_recovery(&mut tx, approval, customer, id, notice).await?;
     done(tx, &caller, customer, id, Event::AccountRecoveryApproved { account_recovery: id }).await
+}
+
+/// Tells a customer's privacy contacts, and whoever has authority over its people.
+async fn tell_who_can_stop_it(tx: &mut WriteTx, customer: CustomerId, recovery: &AccountRecoveryView, body: &str) -> Result<()> {
+    let mut addresses = store::to_be_told(tx.conn(), customer, recovery.membership).await?;
+    addresses.extend(store::contacts_for_ops(tx.conn(), customer).await?);
+    addresses.sort();
+    addresses.dedup();
+    for address in addresses {
+        let id = recovery.id;
+        let body = format!(
+            "{body}\n\nA person of yours with authority over people can stop it: POST /api/v1/account-recoveries/{id}/withdrawals."
+        );
+        let subject = "The recovery of an account at your institution";
+        let (customer, purpose) = (customer.into(), "account_recovery_told");
+        enqueue(tx, NewMessage { customer, purpose, subject_id: id.uuid(), address, subject, body }).await?;
+    }
+    Ok(())
 }
 
 /// Withdraws the recovery of a member's account: its token is worth nothing from now on.
@@ -154,7 +171,7 @@ pub(in crate::identity) fn recovery_notified(tx: &mut WriteTx, delivered: Delive
         let (membership, open) = store::recovery_notified(tx, customer, id, delivered.message, hash).await?;
         // To a membership that was ended meanwhile no token is sent.
         if let (Some(term), Ok((_, _, email))) = (open, store::person_of_membership(tx.conn(), customer, membership).await) {
-            mail_recovery(tx, customer, id, email, &text, term).await?;
+            mail_recovery(tx, Recovered::Member(customer, id), email, &text, term).await?;
         }
         let (opens_at, closes_at) = open.unzip();
         let event = Event::AccountRecoveryNotified { account_recovery: id, membership, delivered_at: tx.now(), opens_at, closes_at };
@@ -171,27 +188,26 @@ pub(super) async fn accept_account_recovery(
 ) -> Result<Created<RecoveredAccount>> {
     let mut faults = Faults::default();
     decide::new_password(body.password.length(), &mut faults);
-    let unknown = "is not a recovery that can be accepted: unknown, used, withdrawn, too early or too late";
     let hash = token::hash(body.token.expose());
     let mut read = app.db.read(Role::App, "open_recovery", LogId::PROCESSOR).await?;
     let now = read.now();
     let found = store::open_recovery(read.conn(), hash, now).await?;
     drop(read);
     if found.is_none() {
-        faults.add_at("token", "account_recovery", unknown);
+        faults.add_at("token", "account_recovery", UNKNOWN);
     }
     faults.check()?;
     let found = found.ok_or(Error::NotFound)?;
     let password = app.passwords.hash(&body.password, app.db.entropy()).await?;
     let mut read = app.db.read(Role::App, "memberships", LogId::PROCESSOR).await?;
-    let memberships = store::memberships_of(read.conn(), found.person).await?;
+    let memberships = store::accepted_memberships_of(read.conn(), found.person).await?;
     drop(read);
     let here = memberships.iter().find(|at| at.customer == found.customer).ok_or(Error::NotFound)?.membership;
     let holder = Holder::Member { customer: found.customer, person: found.person, membership: here };
     let mut change = AccountChange::begin(&app, holder, "accept_account_recovery").await?;
     let now = change.tx.now();
     if !store::recover_person(change.tx.conn(), hash, &password, now).await? {
-        return Err(Error::invalid("token", "account_recovery", unknown));
+        return Err(Error::invalid("token", "account_recovery", UNKNOWN));
     }
     for at in std::mem::take(&mut change.memberships) {
         let is_through = at.customer == found.customer;
@@ -226,8 +242,7 @@ pub(super) async fn list_account_recoveries(
     let mut tx = app.db.read(Role::Ops, "list_account_recoveries", log).await?;
     crate::evidence::head_of(tx.conn(), log).await?;
     let rows = store::recoveries(tx.conn(), customer, &page).await?;
-    let Page { data, next_cursor } = page.page(rows, |row| row.id.uuid());
-    Ok(Json(Page { data: data.into_iter().map(AccountRecoveryView::from).collect(), next_cursor }))
+    Ok(Json(page.page(rows, |row| row.id.uuid())))
 }
 
 /// Shows the recovery of a member's account.
@@ -240,5 +255,5 @@ pub(super) async fn get_account_recovery(
     PathId((customer, id)): PathId<(CustomerId, AccountRecoveryId)>,
 ) -> Result<Json<AccountRecoveryView>> {
     let mut tx = app.db.read(Role::Ops, "get_account_recovery", caller.scope_of(customer).customer().into()).await?;
-    Ok(Json(store::recovery(tx.conn(), customer, id).await?.into()))
+    Ok(Json(store::recovery(tx.conn(), customer, id).await?))
 }

@@ -113,7 +113,7 @@ async fn confirm(
     store::confirm_factor(change.tx.conn(), credential.account, factor, step, &hashes, now).await?;
     // Password and factor were shown just now: that is what a step-up is.
     store::step_up(change.tx.conn(), holder, id, now).await?;
-    store::cleared(change.tx.conn(), &attempt).await?;
+    store::cleared(change.tx.conn(), &attempt, now).await?;
     change.note(Change::Factor(factor)).await?;
     let in_use = store::factor_in_use(change.tx.conn(), credential.account).await?.ok_or(Error::NotFound)?;
     let receipt = change.commit().await?;

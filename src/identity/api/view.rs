@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use crate::base::*;
 use crate::http::{CustomerRole, OpsRole};
 use crate::identity::model::{Authority, AuthorityKind};
-use crate::identity::store::{ApiKey, FactorInUse, FirstSignatory, Member, OpsPerson, Recovery, Session};
+use crate::identity::store::{ApiKey, FactorInUse, FirstSignatory, Member, OpsPerson, Session};
 
 /// A login session.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -204,6 +204,8 @@ pub struct OpsPersonView {
     pub approved_by: Option<OpsPersonId>,
     /// When the invitation went out; null: it waits for a second ops person.
     pub admitted_at: Option<Instant>,
+    /// When it last came back by a recovery; for 72 hours from then it counts as none of two.
+    pub recovered_at: Option<Instant>,
     /// When access ended.
     pub ended_at: Option<Instant>,
 }
@@ -219,6 +221,7 @@ impl From<OpsPerson> for OpsPersonView {
             added_by: p.added_by,
             approved_by: p.approved_by,
             admitted_at: p.admitted_at,
+            recovered_at: p.recovered_at,
             ended_at: p.ended_at,
         }
     }
@@ -274,57 +277,6 @@ impl From<FirstSignatory> for FirstSignatoryView {
             membership: f.membership,
             withdrawn_by: f.withdrawn_by,
             withdrawn_at: f.withdrawn_at,
-        }
-    }
-}
-
-/// How far the recovery of an account has come.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct AccountRecoveryView {
-    /// Its id.
-    pub id: AccountRecoveryId,
-    /// The person's membership at this customer.
-    pub membership: MembershipId,
-    /// The person.
-    pub person: PersonId,
-    /// The agreement whose contact is told.
-    pub agreement: AgreementId,
-    /// The first ops person.
-    pub proposed_by: OpsPersonId,
-    /// When.
-    pub proposed_at: Instant,
-    /// The second ops person, of the other role.
-    pub approved_by: Option<OpsPersonId>,
-    /// When.
-    pub approved_at: Option<Instant>,
-    /// When the notice to the agreement's contact was delivered.
-    pub delivered_at: Option<Instant>,
-    /// From when the person can come back: 72 hours later.
-    pub opens_at: Option<Instant>,
-    /// Until when.
-    pub closes_at: Option<Instant>,
-    /// When the person came back.
-    pub accepted_at: Option<Instant>,
-    /// When it was withdrawn.
-    pub withdrawn_at: Option<Instant>,
-}
-
-impl From<Recovery> for AccountRecoveryView {
-    fn from(r: Recovery) -> Self {
-        Self {
-            id: r.id,
-            membership: r.membership,
-            person: r.person,
-            agreement: r.agreement,
-            proposed_by: r.proposed_by,
-            proposed_at: r.proposed_at,
-            approved_by: r.approved_by,
-            approved_at: r.approved_at,
-            delivered_at: r.delivered_at,
-            opens_at: r.opens_at,
-            closes_at: r.closes_at,
-            accepted_at: r.accepted_at,
-            withdrawn_at: r.withdrawn_at,
         }
     }
 }

@@ -25,6 +25,7 @@ pub struct Binding {
     pub until_on: Option<NaiveDate>,
     pub customer_name: String,
     pub zone: String,
+    pub accepted: bool,
 }
 
 fn factor(id: Option<SecondFactorId>, sealed: Option<Vec<u8>>, last_step: Option<i64>) -> Option<StoredFactor> {
@@ -82,7 +83,7 @@ pub async fn credential_of_ops_email(conn: &mut PgConnection, email: &Email) -> 
 pub async fn credential_of_ops_person(conn: &mut PgConnection, ops_person: OpsPersonId) -> Result<Credential> {
     let row = sqlx::query!(
         r#"SELECT o.email AS "email: Email", c.password_hash, f.id AS "id?: SecondFactorId", f.sealed AS "sealed?", f.last_step AS "last_step?"
-           FROM ops_person o CROSS JOIN LATERAL ops_credential_by_email(o.email) c
+           FROM ops_person o JOIN LATERAL ops_credential_by_email(o.email) c ON c.ops_person_id = o.id
                 LEFT JOIN second_factor f ON f.ops_person_id = o.id AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL
            WHERE o.id = $1 AND o.ended_at IS NULL"#,
         ops_person as OpsPersonId
@@ -94,14 +95,21 @@ pub async fn credential_of_ops_person(conn: &mut PgConnection, ops_person: OpsPe
     Ok(Credential { account: Account::Ops(ops_person), email: row.email, password_hash: row.password_hash, factor })
 }
 
-/// The memberships of a person whose password was right, or who is about to change something.
+/// The memberships of a person whose password was right, those too that nobody but who invited knows of.
 pub async fn memberships_of(conn: &mut PgConnection, person: PersonId) -> Result<Vec<Binding>> {
     Ok(sqlx::query_as!(
         Binding,
         r#"SELECT customer_id AS "customer!: CustomerId", membership_id AS "membership!: MembershipId", role AS "role!", until_on,
-                  customer_name AS "customer_name!", zone AS "zone!" FROM memberships_of_person($1)"#,
+                  customer_name AS "customer_name!", zone AS "zone!", accepted AS "accepted!" FROM memberships_of_person($1)"#,
         person as PersonId
     )
     .fetch_all(conn)
     .await?)
+}
+
+/// Those that the person has accepted, by logging in for them: what an account does concerns nobody else.
+pub async fn accepted_memberships_of(conn: &mut PgConnection, person: PersonId) -> Result<Vec<Binding>> {
+    let mut memberships = memberships_of(conn, person).await?;
+    memberships.retain(|at| at.accepted);
+    Ok(memberships)
 }

@@ -19,6 +19,7 @@ pub struct OpsPerson {
     pub added_by: Option<OpsPersonId>,
     pub approved_by: Option<OpsPersonId>,
     pub admitted_at: Option<Instant>,
+    pub recovered_at: Option<Instant>,
     pub ended_at: Option<Instant>,
 }
 
@@ -31,6 +32,7 @@ struct OpsPersonRow {
     added_by: Option<OpsPersonId>,
     approved_by: Option<OpsPersonId>,
     admitted_at: Option<Instant>,
+    recovered_at: Option<Instant>,
     ended_at: Option<Instant>,
 }
 
@@ -46,6 +48,7 @@ impl TryFrom<OpsPersonRow> for OpsPerson {
             added_by: row.added_by,
             approved_by: row.approved_by,
             admitted_at: row.admitted_at,
+            recovered_at: row.recovered_at,
             ended_at: row.ended_at,
         })
     }
@@ -57,6 +60,7 @@ pub async fn ops_people(conn: &mut PgConnection, page: &PageQuery) -> Result<Vec
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
                   added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
+                  recovered_at AS "recovered_at: Instant",
                   ended_at AS "ended_at: Instant"
            FROM ops_person WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2"#,
         page.after,
@@ -78,6 +82,7 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
         OpsPersonRow,
         r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", name AS "name: Name", role, created_at AS "created_at: Instant",
                   added_by AS "added_by: OpsPersonId", approved_by AS "approved_by: OpsPersonId", admitted_at AS "admitted_at: Instant",
+                  recovered_at AS "recovered_at: Instant",
                   ended_at AS "ended_at: Instant" FROM ops_person WHERE id = $1"#,
         id as OpsPersonId
     )
@@ -90,7 +95,7 @@ pub async fn ops_person(conn: &mut PgConnection, id: OpsPersonId) -> Result<OpsP
 /// Adds an ops person who waits to be admitted; one with a password hash, the command line's, is.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the address is taken.
+/// [`Error::Conflict`] when somebody whose access has not ended has the address.
 pub async fn insert_ops_person(
     tx: &mut WriteTx,
     (email, name, role): (&Email, &Name, OpsRole),
@@ -111,7 +116,7 @@ pub async fn insert_ops_person(
     )
     .execute(tx.conn())
     .await
-    .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address exists, or existed."))?;
+    .map_err(conflict_on("ops_person_email", "ops_person_exists", "An ops person with this address is there, or waits for approval."))?;
     Ok(id)
 }
 
@@ -159,15 +164,16 @@ pub async fn staff_to_be_told(conn: &mut PgConnection, but: [OpsPersonId; 2]) ->
     .await?)
 }
 
-/// Demands that two ops persons count as two: neither joined within the last 72 hours.
+/// Demands that two ops persons count as two: neither joined or was recovered within the last 72 hours.
 ///
 /// # Errors
 /// [`Error::Conflict`].
 pub async fn two_persons(tx: &mut WriteTx, first: OpsPersonId, second: OpsPersonId) -> Result<()> {
     let now = tx.now();
     for id in [first, second] {
-        if !counts_as_one_of_two(ops_person(tx.conn(), id).await?.admitted_at, now) {
-            let detail = "One of the two ops persons joined the staff less than 72 hours ago.";
+        let person = ops_person(tx.conn(), id).await?;
+        if !counts_as_one_of_two(person.admitted_at, person.recovered_at, now) {
+            let detail = "One of the two ops persons joined the staff, or came back by a recovery, less than 72 hours ago.";
             return Err(Error::conflict("added_recently", detail));
         }
     }
@@ -183,11 +189,12 @@ pub async fn end_ops_person(tx: &mut WriteTx, id: OpsPersonId) -> Result<()> {
     ensure_one(&done)
 }
 
-/// How many ops persons with the role `ops_admin` can log in, but for one.
-pub async fn ops_admins(conn: &mut PgConnection, but: OpsPersonId) -> Result<i64> {
+/// How many ops persons with a role can log in, but for one.
+pub async fn others_in_role(conn: &mut PgConnection, but: OpsPersonId, role: OpsRole) -> Result<i64> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = 'ops_admin' AND has_password AND ended_at IS NULL AND id <> $1"#,
-        but as OpsPersonId
+        r#"SELECT count(*) AS "count!" FROM ops_person WHERE role = $2 AND has_password AND ended_at IS NULL AND id <> $1"#,
+        but as OpsPersonId,
+        role.word()
     );
     Ok(count.fetch_one(conn).await?)
 }

@@ -3,27 +3,41 @@
 //! the token once the notice is delivered, and only the token's bearer uses it.
 
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::Signatory;
 use crate::base::*;
 use crate::db::{WriteTx, conflict_on, ensure_one};
 use crate::identity::decide::{Approval, RECOVERY_DELAY, RECOVERY_TERM};
 
-/// How far a recovery has come.
-#[derive(Debug, Clone)]
-pub struct Recovery {
+/// How far the recovery of an account has come.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct AccountRecoveryView {
+    /// Its id.
     pub id: AccountRecoveryId,
+    /// The person's membership at this customer.
     pub membership: MembershipId,
+    /// The person.
     pub person: PersonId,
+    /// The agreement whose contact is told.
     pub agreement: AgreementId,
+    /// The first ops person.
     pub proposed_by: OpsPersonId,
+    /// When.
     pub proposed_at: Instant,
+    /// The second ops person, of the other role.
     pub approved_by: Option<OpsPersonId>,
+    /// When.
     pub approved_at: Option<Instant>,
+    /// When the notice to the agreement's contact was delivered.
     pub delivered_at: Option<Instant>,
+    /// From when the person can come back: 72 hours later.
     pub opens_at: Option<Instant>,
+    /// Until when.
     pub closes_at: Option<Instant>,
+    /// When the person came back.
     pub accepted_at: Option<Instant>,
+    /// When it was withdrawn.
     pub withdrawn_at: Option<Instant>,
 }
 
@@ -34,7 +48,8 @@ pub struct OpenRecovery {
     pub person: PersonId,
 }
 
-/// The person, name and address of a membership that nobody has ended, for ops and for the worker.
+/// The person, name and address of a membership that its person has accepted and nobody has ended, for
+/// ops and for the worker: an invitation makes nobody's account a matter of who sent it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -42,7 +57,7 @@ pub async fn person_of_membership(conn: &mut PgConnection, customer: CustomerId,
     let row = sqlx::query!(
         r#"SELECT m.person_id AS "person: PersonId", o.name AS "name!: Name", o.email AS "email!: Email"
            FROM membership m JOIN own_persons() o ON o.person_id = m.person_id
-           WHERE m.customer_id = $1 AND m.id = $2 AND m.ended_at IS NULL"#,
+           WHERE m.customer_id = $1 AND m.id = $2 AND m.accepted_at IS NOT NULL AND m.ended_at IS NULL"#,
         customer as CustomerId,
         id as MembershipId
     )
@@ -160,43 +175,43 @@ pub async fn recovery_notified(
     Ok((row.membership, row.opens_at.zip(row.closes_at)))
 }
 
-/// The customer's recoveries, in order of their ids.
-pub async fn recoveries(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<Recovery>> {
+/// The customer's recoveries, in order of their ids; `only`: that one.
+async fn select(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    only: Option<AccountRecoveryId>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<AccountRecoveryView>> {
     Ok(sqlx::query_as!(
-        Recovery,
+        AccountRecoveryView,
         r#"SELECT id AS "id: AccountRecoveryId", membership_id AS "membership: MembershipId", person_id AS "person: PersonId",
                   agreement_id AS "agreement: AgreementId", proposed_by AS "proposed_by: OpsPersonId", proposed_at AS "proposed_at: Instant",
                   approved_by AS "approved_by: OpsPersonId", approved_at AS "approved_at: Instant", delivered_at AS "delivered_at: Instant",
                   opens_at AS "opens_at: Instant", closes_at AS "closes_at: Instant", accepted_at AS "accepted_at: Instant",
                   withdrawn_at AS "withdrawn_at: Instant"
-           FROM account_recovery WHERE customer_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
+           FROM account_recovery
+           WHERE customer_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4"#,
         customer as CustomerId,
-        page.after,
-        page.fetch()
+        only as Option<AccountRecoveryId>,
+        after,
+        limit
     )
     .fetch_all(conn)
     .await?)
 }
 
-/// One recovery.
+/// A page of them.
+pub async fn recoveries(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<AccountRecoveryView>> {
+    select(conn, customer, None, page.after, page.fetch()).await
+}
+
+/// One of them.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn recovery(conn: &mut PgConnection, customer: CustomerId, id: AccountRecoveryId) -> Result<Recovery> {
-    sqlx::query_as!(
-        Recovery,
-        r#"SELECT id AS "id: AccountRecoveryId", membership_id AS "membership: MembershipId", person_id AS "person: PersonId",
-                  agreement_id AS "agreement: AgreementId", proposed_by AS "proposed_by: OpsPersonId", proposed_at AS "proposed_at: Instant",
-                  approved_by AS "approved_by: OpsPersonId", approved_at AS "approved_at: Instant", delivered_at AS "delivered_at: Instant",
-                  opens_at AS "opens_at: Instant", closes_at AS "closes_at: Instant", accepted_at AS "accepted_at: Instant",
-                  withdrawn_at AS "withdrawn_at: Instant"
-           FROM account_recovery WHERE customer_id = $1 AND id = $2"#,
-        customer as CustomerId,
-        id as AccountRecoveryId
-    )
-    .fetch_optional(conn)
-    .await?
-    .ok_or(Error::NotFound)
+pub async fn recovery(conn: &mut PgConnection, customer: CustomerId, id: AccountRecoveryId) -> Result<AccountRecoveryView> {
+    select(conn, customer, Some(id), None, 1).await?.pop().ok_or(Error::NotFound)
 }
 
 /// The recovery whose token this is, if it can be used now.

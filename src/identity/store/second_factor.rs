@@ -35,7 +35,8 @@ pub async fn factor_in_use(conn: &mut PgConnection, account: Account) -> Result<
     Ok(sqlx::query_as!(
         FactorInUse,
         r#"SELECT f.id AS "id: SecondFactorId", f.confirmed_at AS "confirmed_at!: Instant",
-                  (SELECT count(*) FROM recovery_code c WHERE c.second_factor_id = f.id AND c.used_at IS NULL) AS "recovery_codes_left!"
+                  (SELECT count(*) FROM recovery_code c WHERE c.second_factor_id = f.id AND c.used_at IS NULL AND c.ended_at IS NULL)
+                      AS "recovery_codes_left!"
            FROM second_factor f WHERE (f.person_id = $1 OR f.ops_person_id = $2) AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL"#,
         account.person() as Option<PersonId>,
         account.ops_person() as Option<OpsPersonId>
@@ -121,12 +122,28 @@ pub async fn confirm_factor(
         return Err(Error::NotFound);
     }
     ensure_one(&done)?;
+    insert_codes(conn, id, codes).await
+}
+
+async fn insert_codes(conn: &mut PgConnection, id: SecondFactorId, codes: &[Digest]) -> Result<()> {
     for hash in codes {
         let insert =
             sqlx::query!("INSERT INTO recovery_code (second_factor_id, code_hash) VALUES ($1, $2)", id as SecondFactorId, *hash as Digest);
         insert.execute(&mut *conn).await?;
     }
     Ok(())
+}
+
+/// Puts other recovery codes in the place of those of a factor that were not used.
+pub async fn renew_codes(conn: &mut PgConnection, id: SecondFactorId, codes: &[Digest], now: Instant) -> Result<()> {
+    sqlx::query!(
+        "UPDATE recovery_code SET ended_at = $2 WHERE second_factor_id = $1 AND used_at IS NULL AND ended_at IS NULL",
+        id as SecondFactorId,
+        now as Instant
+    )
+    .execute(&mut *conn)
+    .await?;
+    insert_codes(conn, id, codes).await
 }
 
 /// Accepts a code's time step; false if one as late was accepted before, at this very moment perhaps.
@@ -144,7 +161,7 @@ pub async fn use_step(conn: &mut PgConnection, id: SecondFactorId, step: i64) ->
 /// Uses a recovery code of a factor in use: how many are left, or `None` if it is not one, or was used.
 pub async fn use_recovery_code(conn: &mut PgConnection, id: SecondFactorId, hash: Digest, now: Instant) -> Result<Option<i64>> {
     let done = sqlx::query!(
-        "UPDATE recovery_code SET used_at = $3 WHERE second_factor_id = $1 AND code_hash = $2 AND used_at IS NULL
+        "UPDATE recovery_code SET used_at = $3 WHERE second_factor_id = $1 AND code_hash = $2 AND used_at IS NULL AND ended_at IS NULL
              AND EXISTS (SELECT 1 FROM second_factor f WHERE f.id = $1 AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL)",
         id as SecondFactorId,
         hash as Digest,
@@ -156,7 +173,7 @@ pub async fn use_recovery_code(conn: &mut PgConnection, id: SecondFactorId, hash
         return Ok(None);
     }
     let left = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "left!" FROM recovery_code WHERE second_factor_id = $1 AND used_at IS NULL"#,
+        r#"SELECT count(*) AS "left!" FROM recovery_code WHERE second_factor_id = $1 AND used_at IS NULL AND ended_at IS NULL"#,
         id as SecondFactorId
     );
     Ok(Some(left.fetch_one(conn).await?))
@@ -167,6 +184,36 @@ pub async fn change_password(conn: &mut PgConnection, session: SessionId, passwo
     let changed =
         sqlx::query_scalar!(r#"SELECT change_password($1, $2, $3) AS "changed!""#, session as SessionId, password_hash, now as Instant);
     Ok(changed.fetch_one(conn).await?)
+}
+
+/// Notes an address to be proved by a token's bearer in this person's sessions: true if no account of
+/// the surface has it.
+///
+/// # Errors
+/// [`Error::StepUpRequired`] when the session has no step-up that holds.
+pub async fn begin_email_change(
+    conn: &mut PgConnection,
+    session: SessionId,
+    (email, token): (&Email, Digest),
+    (now, expires_at): (Instant, Instant),
+) -> Result<bool> {
+    let free = sqlx::query_scalar!(
+        r#"SELECT begin_email_change($1, $2, $3, $4, $5) AS "free""#,
+        session as SessionId,
+        email as &Email,
+        token as Digest,
+        expires_at as Instant,
+        now as Instant
+    );
+    free.fetch_one(conn).await?.ok_or(Error::StepUpRequired)
+}
+
+/// Proves the address that this token was mailed to, which counts from now on; `None` if it cannot
+/// be proved (any more) in this session.
+pub async fn change_email(conn: &mut PgConnection, session: SessionId, token: Digest, now: Instant) -> Result<Option<Email>> {
+    let email =
+        sqlx::query_scalar!(r#"SELECT change_email($1, $2, $3) AS "email: Email""#, session as SessionId, token as Digest, now as Instant);
+    Ok(email.fetch_one(conn).await?)
 }
 
 /// The last time step that the factor behind an address accepted, as the owner of a private database.

@@ -1,11 +1,12 @@
 //! The audit at the end of every test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mandate::base::{CustomerId, Digest, TypedId as _, canonical, merkle_leaf, merkle_node, sha256};
 use mandate::db::{LogId, Role};
-use mandate::evidence::{StoredEntry, commit_record, commit_subjects, entries, head_of};
+use mandate::evidence::{Cause, Event, Reason, ReasonCode, StoredEntry, commit_record, commit_subjects, entries, head_of};
 use mandate::export::{Selection, facts, replay};
+use serde_json::json;
 
 use super::harness::Harness;
 
@@ -56,29 +57,98 @@ fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
+/// What a platform's log refuses for nobody, though somebody has the name: an external id that
+/// appeared before in this log, or the id of any customer, or of any export of the platform.
+fn known_to_somebody(log: &[Event], ids: &BTreeSet<String>) -> Vec<String> {
+    let mut known = ids.clone();
+    let mut found = Vec::new();
+    for (index, event) in log.iter().enumerate() {
+        let (named, expected) = match event {
+            Event::ExternalIdAppeared { external_id, .. } => {
+                known.insert(external_id.to_string());
+                continue;
+            }
+            Event::CompletionsReceived { unknown, .. } => (unknown.iter().map(ToString::to_string).collect(), None),
+            Event::UnknownRefused { request, reasons, .. } => {
+                let named = request["customer"].as_str().or(request["export"].as_str()).map(str::to_owned);
+                let expected = match (request["customer"].is_string(), request["chunk_no"].is_u64()) {
+                    (true, _) => ReasonCode::AgreementMissing,
+                    (_, true) => ReasonCode::PermitNotRedeemed,
+                    _ => ReasonCode::PermitAltered,
+                };
+                (named.into_iter().collect::<Vec<_>>(), Some((expected, reasons)))
+            }
+            _ => continue,
+        };
+        let is_right = expected.is_none_or(|(code, reasons)| !named.is_empty() && *reasons == [Reason { code, cause: Cause::Nothing }]);
+        if !is_right || named.iter().any(|name| known.contains(name)) {
+            found.push(format!("{index}: {event:?}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_name_that_appeared_is_found_when_it_is_refused_for_nobody_afterwards() {
+    let appeared = Event::ExternalIdAppeared {
+        customer: "cus_0190a0b0c0d0700080000123456789ab".parse().unwrap(),
+        external_id: "site-1".parse().unwrap(),
+    };
+    let refused = |request, code| Event::UnknownRefused {
+        request,
+        reasons: vec![Reason { code, cause: Cause::Nothing }],
+        api_key: "key_0190a0b0c0d0700080000123456789ab".parse().unwrap(),
+    };
+    let by_name = refused(json!({"customer": "site-1"}), ReasonCode::AgreementMissing);
+    let export = json!({"export": "exp_0190a0b0c0d0700080000123456789ab"});
+    let by_export = refused(export.clone(), ReasonCode::PermitAltered);
+    let ids = BTreeSet::from(["exp_0190a0b0c0d0700080000123456789ab".to_owned()]);
+    for (log, ids, faults) in [
+        // Negative control: before it appeared, and of an export that nobody has.
+        (vec![by_name.clone(), by_export.clone(), appeared.clone()], &BTreeSet::new(), 0),
+        (vec![appeared, by_name], &BTreeSet::new(), 1),
+        (vec![by_export], &ids, 1),
+        (vec![refused(export, ReasonCode::AgreementMissing)], &BTreeSet::new(), 1),
+    ] {
+        assert_eq!(known_to_somebody(&log, ids).len(), faults, "{log:?}");
+    }
+}
+
 /// Every log verifies; every decision, decided again, is the same; the tables hold the facts that
 /// the entries rebuild.
 pub async fn audit(harness: &Harness) {
     let registry = verified(harness, LogId::REGISTRY, "registry").await;
     verified(harness, LogId::PROCESSOR, "processor").await;
-    for (id, kind, name) in harness.logs().await {
-        let log = LogId(id);
-        if kind == "platform" {
-            verified(harness, log, &name).await;
-        }
-        if kind != "customer" {
-            continue;
-        }
-        let all = verified(harness, log, &name).await;
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let (customers, platforms): (Vec<_>, Vec<_>) = harness
+        .logs()
+        .await
+        .into_iter()
+        .filter(|(_, kind, _)| ["customer", "platform"].contains(&kind.as_str()))
+        .partition(|(_, kind, _)| kind == "customer");
+    for (id, _, name) in &customers {
+        let log = LogId(*id);
+        let all = verified(harness, log, name).await;
         let (rebuilt, differences) = replay(&registry, &all).unwrap();
         assert!(differences.is_empty(), "{name}: {differences:#?}");
-        super::packed::verified(harness, &registry, &all, id).await;
-        let customer = CustomerId::from(id);
-        assert_eq!(customer.uuid(), id);
+        super::packed::verified(harness, &registry, &all, *id).await;
+        let customer = CustomerId::from(*id);
+        assert_eq!(customer.uuid(), *id);
+        for (export, facts) in &rebuilt.exports {
+            ids.entry(facts.request.platform.to_string()).or_default().insert(export.to_string());
+        }
         let mut read = harness.app.db.read(Role::App, "audit", log).await.unwrap();
         let now = read.now();
         let stored = facts(read.conn(), customer, &Selection::everything(), now).await.unwrap();
         assert_eq!(rebuilt, stored, "{name}: facts of the tables and of the entries");
+    }
+    for (id, _, name) in platforms {
+        let all = verified(harness, LogId(id), &name).await;
+        let events: Vec<Event> = all.iter().map(|entry| entry.event().unwrap()).collect();
+        let mut ids = ids.remove(name.trim_start_matches("platform/")).unwrap_or_default();
+        ids.extend(customers.iter().map(|(id, ..)| CustomerId::from(*id).to_string()));
+        let found = known_to_somebody(&events, &ids);
+        assert!(found.is_empty(), "{name}: {found:#?}");
     }
     let kinds: BTreeMap<String, i64> = harness.jobs().await;
     assert!(kinds.is_empty(), "jobs are left: {kinds:?}");
