@@ -145,6 +145,7 @@ pub mod demo;
 pub mod document;
 pub mod evidence;
 pub mod export;
+pub mod fsck;
 pub mod http;
 pub mod identity;
 pub mod instruction;
