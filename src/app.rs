@@ -152,6 +152,10 @@ const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 /// # Errors
 /// When the database does not take them.
 pub async fn prepare(app: &App) -> Result<()> {
+    if !crate::fsck::check_at_start(app).await? {
+        // The registry failed: everything is read, and nothing written.
+        return Ok(());
+    }
     let mut tx = app.db.write(Role::Ops, "load_registry", Lock::RegistryAlone, LogId::REGISTRY, &[]).await?;
     if tx.head(LogId::REGISTRY)?.size == 0 {
         let mut entries = Vec::new();

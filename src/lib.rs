@@ -155,6 +155,7 @@ pub mod demo;
 pub mod document;
 pub mod evidence;
 pub mod export;
+pub mod fsck;
 pub mod http;
 pub mod identity;
 pub mod instruction;

@@ -105,6 +105,12 @@ pub enum Error {
     /// 503: the request took effect, and its checkpoint could not be kept outside the database.
     #[error("checkpoint not kept")]
     CheckpointNotKept,
+    /// 503: the log failed a check, and nothing is recorded in it until it was examined.
+    #[error("a log is in quarantine")]
+    Quarantined {
+        /// True when it is the registry, and so nobody can record anything.
+        registry: bool,
+    },
     /// 500: a fault of ours. The source goes to the log only.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -32,6 +32,10 @@ impl Failure {
     pub(super) const fn silent(code: u8) -> Self {
         Self { code, lines: Vec::new() }
     }
+    /// Fails as a check that could not be made: that something is wrong is another code.
+    pub(super) fn undecided(self) -> Self {
+        Self { code: 2, ..self }
+    }
     /// Fails at a file.
     pub(super) fn file(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(format!("cannot {action} {}: {error}", path.display()))

@@ -8,6 +8,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod failure;
+mod fsck;
 mod healthcheck;
 mod key_file;
 mod keys;
@@ -94,6 +95,8 @@ enum Command {
     SecretsKey(secrets_key::Command),
     /// Verify a pack of evidence, without network and database; exit 0 verified, 1 tampered, 2 undecided
     Verify(verify::Arguments),
+    /// Check every log against its tree, its checkpoints and the tables; exit 0 clean, 1 differs, 2 unchecked
+    Fsck(fsck::Arguments),
     /// Print a code of a demo person's second factor
     Totp(totp::Arguments),
 }
@@ -147,6 +150,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::LogKeys(command) => block_on(log_keys::run(context, command)),
         Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
+        Command::Fsck(arguments) => block_on(fsck::run(context, arguments)),
         Command::Verify(arguments) => verify::run(&arguments),
     }
 }

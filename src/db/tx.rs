@@ -3,8 +3,10 @@
 //! one order. A read never locks. Neither exists without a tenant.
 
 mod commit;
+mod tenant;
 
 pub use commit::Committed;
+pub(super) use tenant::set_tenant;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,15 +114,6 @@ struct HeadRow {
     offset: i64,
 }
 
-/// What is said of a tenant when it is set.
-#[derive(sqlx::FromRow)]
-pub(super) struct Tenant {
-    /// The installation's clock offset, as it stands now.
-    offset: i64,
-    /// What kind of log the tenant has; `None`: there is no such log.
-    kind: Option<String>,
-}
-
 /// True if the role may act for a log of this kind. Ops acts for what its routes name as a customer,
 /// and a platform's log has an id of the same form that is no customer's.
 fn is_tenant(role: Role, kind: &str) -> bool {
@@ -173,7 +166,7 @@ impl Db {
         let mut heads = BTreeMap::new();
         let mut now = None;
         for id in ids {
-            set_tenant(&mut tx, role, id).await?;
+            set_tenant(&mut tx, role, id).await?.may_write()?;
             let row = lock_head(&mut tx, id).await?.filter(|row| is_tenant(role, &row.kind)).ok_or(Error::NotFound)?;
             self.clock().set_offset_millis(row.offset);
             let read = self.clock().now();
@@ -189,18 +182,32 @@ impl Db {
     /// Begins a read as one tenant.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when ops reads as a customer that does not exist; [`Error::Unavailable`]
-    /// when no connection is free.
+    /// [`Error::NotFound`] when ops reads as a customer that does not exist; [`Error::Quarantined`] when
+    /// its log failed a check; [`Error::Unavailable`] when no connection is free.
     pub async fn read(&self, role: Role, name: &'static str, home: LogId) -> Result<ReadTx> {
+        let (read, tenant) = self.begin_read(role, name, home).await?;
+        tenant.may_read(role, home)?;
+        Ok(read)
+    }
+
+    /// The same whether the log is in quarantine or not: for checking it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_to_check(&self, name: &'static str, home: LogId) -> Result<ReadTx> {
+        self.begin_read(Role::App, name, home).await.map(|(read, _)| read)
+    }
+
+    async fn begin_read(&self, role: Role, name: &'static str, home: LogId) -> Result<(ReadTx, tenant::Tenant)> {
         tracing::trace!(transaction = name, "begin");
         let mut tx = self.begin(role).await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
         let tenant = set_tenant(&mut tx, role, home).await?;
-        if role == Role::Ops && !tenant.kind.is_some_and(|kind| is_tenant(role, &kind)) {
+        if role == Role::Ops && !tenant.kind.as_ref().is_some_and(|kind| is_tenant(role, kind)) {
             return Err(Error::NotFound);
         }
         self.clock().set_offset_millis(tenant.offset);
-        Ok(ReadTx { tx, now: self.clock().now() })
+        Ok((ReadTx { tx, now: self.clock().now() }, tenant))
     }
 
     /// Begins a transaction for housekeeping (last use, slow-down, attempts, sessions): tables that
@@ -252,16 +259,6 @@ impl Housekeeping {
         }
         self.commit_housekeeping().await
     }
-}
-
-/// Sets the tenant, and answers in the same statement what a transaction needs to know to begin.
-pub(super) async fn set_tenant(conn: &mut PgConnection, role: Role, id: LogId) -> Result<Tenant> {
-    let (setting, value) = match role {
-        Role::Gate => ("mandate.customers", format!("{{{}}}", id.0)),
-        _ => ("mandate.customer", id.0.to_string()),
-    };
-    let sql = "SELECT set_config($1, $2, true), clock_offset_millis AS \"offset\", (SELECT kind FROM log WHERE id = $3) AS kind FROM installation";
-    Ok(sqlx::query_as(sql).bind(setting).bind(value).bind(id.0).fetch_one(conn).await?)
 }
 
 async fn lock_head(conn: &mut PgConnection, id: LogId) -> Result<Option<HeadRow>> {

@@ -102,6 +102,10 @@ events! {
     LogKeyActivated = "log_key.activated" { kid: String, before: Option<String>, }
     /// Processor and registry: the key is lost or in other hands; only what was kept elsewhere before counts.
     LogKeyWithdrawn = "log_key.withdrawn" { kid: String, }
+    /// Processor: a log failed a check and is in quarantine; the cause names the first index.
+    LogQuarantined = "log.quarantined" { log: String, cause: String, }
+    /// Processor: operations ended the quarantine of a log, after a clean check of all of it.
+    LogQuarantineEnded = "log.quarantine_ended" { log: String, }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.

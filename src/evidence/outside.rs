@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use super::note::Note;
-use crate::base::{Error, Result};
+use crate::base::{Digest, Error, Result};
 
 /// A checkpoint as it is kept: the signed note, and which database it was of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,16 @@ impl KeptCheckpoint {
     fn is_of_cluster(&self, other: &Self) -> bool {
         self.system_identifier == other.system_identifier && self.timeline == other.timeline
     }
+}
+
+/// What ends the name of a file that says how far a log was verified.
+const VERIFIED: &str = "verified.json";
+
+/// How far a log was verified.
+#[derive(Debug, Serialize, Deserialize)]
+struct Verified {
+    size: u64,
+    root: Digest,
 }
 
 /// The folder of checkpoints.
@@ -93,6 +103,25 @@ impl Outside {
         replace(&file, kept).and_then(|()| lock.sync_all()).map_err(Error::internal)
     }
 
+    /// The size of an origin that was verified last, with its root; `None`: none was, or it cannot be read.
+    #[must_use]
+    pub fn verified(&self, origin: &str) -> Option<(u64, Digest)> {
+        let bytes = std::fs::read(self.file(origin).ok()?.with_extension(VERIFIED)).ok()?;
+        let Verified { size, root } = serde_json::from_slice(&bytes).ok()?;
+        Some((size, root))
+    }
+
+    /// Notes the size of an origin that was verified, so that the next start begins there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_verified(&self, origin: &str, size: u64, root: Digest) -> Result<()> {
+        let file = self.file(origin)?;
+        let folder = file.parent().ok_or_else(|| Error::internal("a file without a folder"))?;
+        make_folder(folder, &self.0).map_err(Error::internal)?;
+        replace(&file.with_extension(VERIFIED), &Verified { size, root }).map_err(Error::internal)
+    }
+
     /// Keeps what contradicts the latest checkpoint beside it.
     ///
     /// # Errors
@@ -131,7 +160,7 @@ fn make_folder(folder: &Path, root: &Path) -> std::io::Result<()> {
 }
 
 /// Writes beside the name, syncs, and takes the name: a reader sees the old or the new.
-fn replace(file: &Path, kept: &KeptCheckpoint) -> std::io::Result<()> {
+fn replace(file: &Path, kept: &impl Serialize) -> std::io::Result<()> {
     let partial = file.with_extension(format!("partial-{}", std::process::id()));
     let mut bytes = serde_json::to_vec(kept)?;
     bytes.push(b'\n');

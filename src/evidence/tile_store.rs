@@ -94,6 +94,35 @@ pub async fn tile_hashes(conn: &mut PgConnection, tree: Tree, tile: Tile, width:
     below(conn, tree, tile, width).await.map(Some)
 }
 
+/// A full tile as it is stored: its root and its hashes; `None`: it is not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn stored_tile(conn: &mut PgConnection, log: LogId, epoch: u32, tile: Tile) -> Result<Option<(Digest, Vec<Digest>)>> {
+    let row = sqlx::query!(
+        r#"SELECT root AS "root: Digest", hashes FROM log_tile WHERE customer_id = $1 AND epoch = $2 AND level = $3 AND index = $4"#,
+        log.0,
+        i32::try_from(epoch).map_err(Error::internal)?,
+        i16::from(tile.level),
+        signed(tile.index)?
+    );
+    row.fetch_optional(conn).await?.map(|row| Ok((row.root, digests(&row.hashes)?))).transpose()
+}
+
+/// How many tiles are stored on each level of an epoch that has any.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn stored_tiles(conn: &mut PgConnection, log: LogId, epoch: u32) -> Result<Vec<(u8, u64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT level, count(*) AS "count!" FROM log_tile WHERE customer_id = $1 AND epoch = $2 GROUP BY level ORDER BY level"#,
+        log.0,
+        i32::try_from(epoch).map_err(Error::internal)?
+    );
+    let rows = rows.fetch_all(conn).await?.into_iter();
+    rows.map(|row| Ok((u8::try_from(row.level).map_err(Error::internal)?, u64::try_from(row.count).map_err(Error::internal)?))).collect()
+}
+
 /// The tiles in which these subtrees are found.
 async fn tiles_of(conn: &mut PgConnection, tree: Tree, nodes: &[Node]) -> Result<Tiles> {
     let wanted: BTreeSet<Tile> = nodes.iter().map(|node| Tile::of(*node)).collect();

@@ -71,6 +71,8 @@ problems! {
         "The request may have taken effect and may not have: the database, or the time to wait for it, was lost before its answer. Wait for the seconds in Retry-After and send the request again with the same idempotency key; it takes effect once. Without a key, read the resource first. At the gate, no answer means that nothing may leave.";
     CHECKPOINT_NOT_KEPT, 503, "checkpoint-not-kept", "It took effect, its checkpoint is not kept yet",
         "The request took effect and is recorded. Before it is answered, the checkpoint of its log is kept outside the database, so that nobody can take the record back; that did not succeed. Wait for the seconds in Retry-After and send the request again with the same idempotency key: the checkpoint is tried again, and the answer is the one of the first time. Without a key, read the resource.";
+    QUARANTINED, 503, "log-quarantined", "The log failed a check",
+        "What is recorded in the log was found not to be what was recorded in it. Nothing is read from it or added to it until operations has examined it and a check has found it whole; operations was alarmed. Other institutions go on, unless it is the log that holds for all: then everything can be read and nothing be recorded. At the gate, no answer means that nothing may leave.";
 }
 
 /// The entry of an error.
@@ -100,6 +102,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Unavailable { .. } => &UNAVAILABLE,
         Error::OutcomeUnknown => &OUTCOME_UNKNOWN,
         Error::CheckpointNotKept => &CHECKPOINT_NOT_KEPT,
+        Error::Quarantined { .. } => &QUARANTINED,
     }
 }
 

@@ -108,6 +108,10 @@ fn detail(error: &Error) -> String {
         Error::PreconditionRequired => "Send the entity tag of the copy seen as If-Match.",
         Error::OutcomeUnknown => "Send the request again with the same idempotency key, after the seconds in Retry-After.",
         Error::CheckpointNotKept => "The request took effect. Send it again with the same idempotency key for its answer.",
+        Error::Quarantined { registry: false } => "The institution's log failed a check. Operations was alarmed and examines it.",
+        Error::Quarantined { registry: true } => {
+            "The log that holds for all failed a check: nothing can be recorded. Operations was alarmed."
+        }
         Error::TooMany(_) | Error::Unavailable { .. } => "Try again after the seconds in Retry-After.",
         Error::Internal(_) => "The service has a fault; quote the request id when reporting it.",
     };
@@ -190,6 +194,9 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::OutcomeUnknown | Error::CheckpointNotKept => {
             headers.insert(RETRY_AFTER, HeaderValue::from(1));
         }
+        Error::Quarantined { .. } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(300));
+        }
         _ => {}
     }
     let cause = match &*error {
@@ -197,6 +204,7 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::Conflict { code, .. } => Some(Cause::Word(code)),
         Error::OutcomeUnknown => Some(Cause::Word("outcome unknown")),
         Error::CheckpointNotKept => Some(Cause::Word("checkpoint not kept")),
+        Error::Quarantined { .. } => Some(Cause::Word("a log is in quarantine")),
         Error::Internal(_) => Some(Cause::Fault(error)),
         _ => None,
     };

@@ -63,7 +63,7 @@ pub(super) async fn withdraw(conn: &mut PgConnection, kid: &str, now: Instant) -
 pub(super) async fn without_checkpoint(conn: &mut PgConnection, day: NaiveDate) -> Result<Vec<LogId>> {
     let due = sqlx::query_scalar!(
         "SELECT l.id FROM log l JOIN log_head h ON h.customer_id = l.id
-         WHERE l.kind = 'customer' AND h.size > 0
+         WHERE l.kind = 'customer' AND h.size > 0 AND NOT EXISTS (SELECT 1 FROM log_quarantine q WHERE q.customer_id = l.id)
            AND NOT EXISTS (SELECT 1 FROM checkpoint_notice n WHERE n.customer_id = l.id AND (n.day >= $1 OR (n.epoch = h.epoch AND n.size = h.size)))
          ORDER BY l.id LIMIT 100",
         day

@@ -37,6 +37,8 @@ sentences! {
     OpsPersonRecovered { ops_person } => "{ops_person} came back with a new password.";
     MessageUndeliverable { message, purpose } => "The message {message} ({purpose}) can never be delivered.";
     OpsPersonRecoveryCodeUsed { ops_person, left } => "{ops_person} used a recovery code; {left} are left.";
+    LogQuarantined { log, cause } => "The log {log} failed a check, and nothing is recorded in it until it was examined: {cause}.";
+    LogQuarantineEnded { log } => "The log {log} was examined and found whole; it is open again.";
     ProcessorKeyCreated { api_key, surface } => "The key {api_key} was made for the {surface} surface.";
     ProcessorKeyRevoked { api_key } => "The key {api_key} was revoked.";
     PermitKeyPublished { kid } => "The public key {kid} for permits was published.";

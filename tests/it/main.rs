@@ -35,6 +35,7 @@ mod failure_sockets;
 mod foreign_bodies;
 mod foreign_ids;
 mod foreign_rows;
+mod fsck;
 mod gate_reasons;
 mod gate_redemption;
 mod histories;

@@ -41,6 +41,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_ops instruction_draft: changed_at digest document_id prepared_by scope subjects text",
     "mandate_ops log_head: edge last_at size",
     "mandate_ops log_key: activated_at retired_at withdrawn_at",
+    "mandate_ops log_quarantine: DELETE",
     "mandate_ops login_slowdown: failures last_at subject_hash succeeded_at DELETE",
     "mandate_ops membership: ended_at",
     "mandate_ops ops_person: admitted_at approved_by ended_at",

@@ -20,6 +20,7 @@ pub const FEATURES: &[&str] = &[
     "document",
     "evidence",
     "export",
+    "fsck",
     "identity",
     "instruction",
     "log",
@@ -69,6 +70,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "export",
         &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
     ),
+    // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
+    ("fsck", &["evidence", "export", "log"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),

@@ -79,11 +79,20 @@ pub(super) async fn complete_exports(
         }
     }
     let mut outcomes: Vec<CompletionOutcome> = ids.iter().map(|id| CompletionOutcome::unknown(*id)).collect();
+    let mut held = None;
     for (customer, part) in parts {
         let (places, reports): (Vec<usize>, Vec<Delivered>) = part.into_iter().unzip();
         let customer_named: Reference = customer.to_string().parse().map_err(Error::internal)?;
         let asked = Asked { caller: caller.clone(), customer_named, ask: Ask::CompleteMany(reports), hashes };
-        let Answer::ReportedMany { completions, receipt } = gate::answer(&app, customer, &asked).await? else {
+        let answer = match gate::answer(&app, customer, &asked).await {
+            // The others of the batch are recorded all the same.
+            Err(error @ Error::Quarantined { registry: false }) => {
+                held = Some(error);
+                continue;
+            }
+            answer => answer?,
+        };
+        let Answer::ReportedMany { completions, receipt } = answer else {
             return Err(Error::internal("completions are answered with completions"));
         };
         for (place, completion) in places.into_iter().zip(completions) {
@@ -91,6 +100,9 @@ pub(super) async fn complete_exports(
                 *outcome = CompletionOutcome::of(completion, receipt.clone());
             }
         }
+    }
+    if let Some(error) = held {
+        return Err(error);
     }
     let completed = outcomes.iter().filter(|o| o.outcome == ExportOutcome::Completed).count();
     Ok(replayed(again, (StatusCode::OK, Json(CompletionOutcomes { completed, completions: outcomes }))))
