@@ -25,6 +25,7 @@ mod conventions;
 mod conventions_walk;
 mod crowds;
 mod endings;
+mod erasure;
 mod export_in_force;
 mod failure_clients;
 mod failure_commit;
