@@ -59,6 +59,8 @@
 //! | [`agreement`] | data processing agreements and their parameters |
 //! | [`instruction`] | written instructions, their versions, contests; recipients |
 //! | [`export`] | the gate: decide, permits and their keys, redemption, chunks, endings, sweep, replay |
+//! | [`log`] | the logs as read: proofs, checkpoints, receipts, tiles; the keys of the logs |
+//! | [`pack`] | a customer's evidence as one file: its maker and its verifier |
 //! | [`alarm`] | unusual activity at the gate: counting, alarms |
 //! | [`operation`] | slow work: rows, jobs, results; the kinds live in their features |
 //! | [`delivery`] | messages in the transaction of the act they tell of, and the worker that sends them |
@@ -88,6 +90,8 @@
 //! - No signature without step-up by password and second factor; two persons of the staff where one
 //!   could be stolen, and a newcomer of 72 hours is neither of them.
 //! - What staff tries on a customer and is refused is an entry of that customer's log.
+//! - A checkpoint lies outside the database before an act that is not the gate's is answered; within ten
+//!   seconds for the gate's.
 //! - Strangers, neighbours and one stolen token cannot take the places of those who stop an export.
 //! - Every answer with an error is a problem. What is no request yet (a malformed line or header, more
 //!   than 100 headers, more than 64 KiB of them) hyper answers by itself, with 400 or 431 and no body.
@@ -122,6 +126,12 @@
 //!   change a secret; which key a secret is under shows by opening it, so that a run can be cut off.
 //! - Who can do it alone for the whole institution (lift its stop, accept or end its agreement, manage
 //!   its people) has the authority for all its units.
+//! - Proofs and notes are our own code: the libraries bind another version of the signature crate. A test
+//!   holds them against a second implementation.
+//! - A signed receipt is a C2SP `tlog-proof`: path and signed checkpoint, so that no second kind of signed
+//!   statement exists. Signed checkpoints have no table: each entry keeps its root, and what shows a restore
+//!   is the file outside.
+//! - A pack's manifest is signed; permits are no file of their own, since the service keeps no permit text.
 //! - At a signal new connections are refused at once: whoever is refused can go elsewhere safely.
 //! - Rules 1 changed before the first release (restricted groups that are left out, agreements that
 //!   never were in force); from the release on a change gets a number of its own.

@@ -27,7 +27,7 @@ pub fn tour(base: &str, totp: &str, access: &Access) -> String {
     format!(
         r#"BASE={base}
 KEY={key}
-RUN=$(date +%s)
+RUN=$(date +%s)-$$
 field() {{ sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p'; }}
 post() {{ path=$1; token=$2; data=$3; shift 3; curl -sS -X POST "$BASE$path" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' "$@" -d "$data"; }}
 ASK='{EXPORT}'

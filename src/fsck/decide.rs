@@ -300,7 +300,8 @@ mod tests {
             }
             prop_assert_eq!(passage.filled.len() as u64, size / 256);
             prop_assert_eq!(passage.tiles()[0], size / 256);
-            prop_assert!(passage.filled.iter().enumerate().all(|(index, filled)| filled.tile == Tile { level: 0, index: index as u64 }));
+            let in_order = passage.filled.iter().enumerate().all(|(index, filled)| filled.tile == Tile { level: 0, index: index as u64 });
+            prop_assert!(in_order);
             prop_assert_eq!(edge_of(&passage.partial), edge);
         }
     }

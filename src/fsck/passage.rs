@@ -74,7 +74,7 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
         }
         count += step.len() as u64;
         match step.last() {
-            Some(last) if step.len() as i64 == STEP => next = (last.epoch, last.index + 1),
+            Some(last) if i64::try_from(step.len()) == Ok(STEP) => next = (last.epoch, last.index + 1),
             _ => break,
         }
     }

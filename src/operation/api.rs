@@ -53,7 +53,7 @@ async fn get_operation(State(app): State<App>, caller: InstitutionCaller, PathId
 ///
 /// Always as an attachment. Not found until the operation is done.
 #[utoipa::path(get, path = "/api/v1/operations/{operation_id}/result", params(("operation_id" = OperationId, Path, description = "The operation.")),
-    responses((status = 200, body = String, content_type = "text/csv", description = "The bytes.")))]
+    responses((status = 200, description = "The bytes.", content((String = "text/csv"), (String = "application/zip")))))]
 async fn get_operation_result(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<OperationId>) -> Result<Response> {
     let (view, count) = own(&app, &caller, id).await?;
     let result = view.result.ok_or(Error::NotFound)?;

@@ -102,6 +102,12 @@ fn asked(program: &Program) -> std::thread::JoinHandle<Option<u16>> {
     std::thread::spawn(move || status(address, &request))
 }
 
+/// Delivers the checkpoints of the day, which a program queues at its start and may leave behind.
+async fn deliver(h: &Harness) {
+    h.advance(chrono::Utc::now() - h.app.db.clock().now().utc());
+    mandate::app::deliver_due(&h.app).await.unwrap();
+}
+
 /// A session that keeps every login waiting.
 async fn held(h: &Harness) -> PgConnection {
     let mut owner = PgConnection::connect(h.database.owner_url.expose_secret()).await.unwrap();
@@ -132,6 +138,7 @@ async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
         let (code, time) = program.end();
         println!("idle: exit {code:?} after {time:?}");
         assert!(code == Some(0) && time < Duration::from_secs(2));
+        deliver(h).await;
     })
     .await;
 }
@@ -162,6 +169,7 @@ async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
         assert!(code == Some(1) && time > Duration::from_millis(700) && time < Duration::from_secs(4));
         waiting.join().unwrap();
         drop(holder);
+        deliver(h).await;
     })
     .await;
 }
@@ -182,6 +190,7 @@ async fn a_body_that_does_not_end_does_not_keep_it() {
         println!("an endless body: exit {code:?} after {time:?}");
         assert!(code == Some(0) && time < Duration::from_secs(4));
         assert_eq!(endless.join().unwrap(), Some(503));
+        deliver(h).await;
     })
     .await;
 }
