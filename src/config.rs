@@ -130,6 +130,8 @@ pub struct Evidence {
     pub checkpoint_directory: PathBuf,
     /// Days for which the subjects of refusals, dry runs and ended exports are kept; 0: until further notice.
     pub subjects_days: u32,
+    /// Days for which the bytes of documents that nothing in force cites are kept; 0: until further notice.
+    pub documents_days: u32,
 }
 
 impl Evidence {
@@ -292,6 +294,7 @@ impl Config {
             ("limits.connections", limits.connections, 1, 100_000),
             ("limits.connections_per_address", limits.connections_per_address, 1, 100_000),
             ("evidence.subjects_days", self.evidence.subjects_days, 0, 36_500),
+            ("evidence.documents_days", self.evidence.documents_days, 0, 36_500),
             ("limits.gate_requests", limits.gate_requests, 1, 100_000),
             ("limits.requests", limits.requests, 1, 100_000),
             ("limits.uploads", limits.uploads, 1, 1_000),

@@ -26,6 +26,8 @@ mod conventions_walk;
 mod crowds;
 mod endings;
 mod erasure;
+mod erasure_guards;
+mod erasure_search;
 mod export_in_force;
 mod failure_clients;
 mod failure_commit;

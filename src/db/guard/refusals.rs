@@ -11,7 +11,8 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("api_key", &["api_key_set_once"]),
     ("authority", &["authority_set_once"]),
     ("authority_suspension", &["authority_suspension_set_once"]),
-    ("document_part", &["document_part_whole"]),
+    ("document", &["document_erased_by_entry", "document_stored_whole"]),
+    ("document_part", &["document_part_erased_with_document", "document_part_whole"]),
     (
         "export",
         &[
@@ -31,7 +32,7 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("instruction_revocation", &["fact_under_head"]),
     ("instruction_version", &["fact_under_head", "instruction_version_signed"]),
     ("invitation", &["invitation_set_once"]),
-    ("log_entry", &["log_entry_erased_by_entry", "log_entry_erases_what_it_names"]),
+    ("log_entry", &["log_entry_erased_by_entry", "log_entry_erases_its_document", "log_entry_erases_what_it_names"]),
     ("log_head", &["log_head_grows"]),
     ("log_key", &["log_key_set_once"]),
     ("membership", &["membership_set_once"]),
