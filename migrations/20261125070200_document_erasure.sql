@@ -91,12 +91,12 @@ CREATE FUNCTION demand_erasure_of_document() RETURNS trigger
     LANGUAGE plpgsql SET search_path = public, pg_temp
     AS $$
     DECLARE
-        document_id uuid := split_part(NEW.record ->> 'document', '_', 2)::uuid;
+        erased uuid := split_part(NEW.record ->> 'document', '_', 2)::uuid;
     BEGIN
         IF NOT EXISTS (SELECT 1 FROM log_head h WHERE h.customer_id = NEW.customer_id AND h.epoch = NEW.epoch AND h.size > NEW.index)
-           OR NOT EXISTS (SELECT 1 FROM document d WHERE d.customer_id = NEW.customer_id AND d.id = document_id AND d.erased_at IS NOT NULL
+           OR NOT EXISTS (SELECT 1 FROM document d WHERE d.customer_id = NEW.customer_id AND d.id = erased AND d.erased_at IS NOT NULL
                             AND encode(d.sha256, 'hex') = NEW.record ->> 'document_sha256')
-           OR EXISTS (SELECT 1 FROM document_part p WHERE p.customer_id = NEW.customer_id AND p.document_id = demand_erasure_of_document.document_id) THEN
+           OR EXISTS (SELECT 1 FROM document_part p WHERE p.customer_id = NEW.customer_id AND p.document_id = erased) THEN
             RAISE EXCEPTION 'an entry says that a document was erased which is there' USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME;
         END IF;
         RETURN NULL;

@@ -11,7 +11,8 @@ use super::print::{say, warn};
 use super::{Context, demo, keys, log_keys};
 use crate::config::Config;
 use crate::db::server::data_home;
-use crate::erasure::{Retention, erase_expired};
+use crate::db::{Db, guard_eraser};
+use crate::erasure::{Erased, Retention, erase_expired};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -35,9 +36,9 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     let url = url(context, &config, &arguments)?;
     let db = keys::open(context, &config).await?.with_eraser(&url)?;
-    let done = erase_expired(&db, retention).await;
+    let done = erased(&db, retention).await;
     db.close().await;
-    let erased = done.map_err(|error| Failure::new(words(&error)))?;
+    let erased = done?;
     for (word, count) in &erased.subjects {
         say(format!("{count} subject lists of {word}"));
     }
@@ -46,6 +47,14 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         warn(format!("{name} is in quarantine and was passed over"));
     }
     if erased.passed_over.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
+}
+
+async fn erased(db: &Db, retention: Retention) -> Result<Erased, Failure> {
+    let faults = guard_eraser(db).await.map_err(|error| Failure::new(format!("the eraser's login does not work: {}", words(&error))))?;
+    if !faults.is_empty() {
+        return Err(Failure::all(faults));
+    }
+    erase_expired(db, retention).await.map_err(|error| Failure::new(words(&error)))
 }
 
 /// The login to work with; that of the private database where the settings name none.

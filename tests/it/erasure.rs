@@ -2,15 +2,20 @@
 //! exports, and the bytes of documents that nothing in force cites. The log goes on verifying, by the
 //! checks of operations and by the customer's verifier, which says how much is gone.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Command;
+
 use chrono::Duration;
-use mandate::db::Db;
+use mandate::db::{Db, Role};
 use mandate::erasure::{Erased, Retention, erase_expired};
 use mandate::fsck::{Verdict as Checked, check as fsck, release};
 use mandate::pack::{Report, Verdict};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::packs::{check, made};
-use crate::support::{Answer, Client, Harness, KARI, bare, connect_as_owner, export, instruction, run, try_sql, with};
+use crate::support::{Answer, Client, Harness, KARI, LOG_KEY, bare, connect_as_owner, export, instruction, run, run_today, try_sql, with};
 
 /// Longer than every life that an export has, and than a session.
 pub const DAYS: u32 = 30;
@@ -109,7 +114,7 @@ async fn what_is_over_is_erased_and_the_evidence_goes_on_verifying() {
         let summary = after.summary.clone().unwrap();
         assert!(summary.decided >= 8, "all of it is decided again: {summary:?}");
         let told: Vec<(&str, u64)> = summary.erased.subjects.iter().map(|(word, count)| (word.as_str(), *count)).collect();
-        assert_eq!((told.as_slice(), summary.erased.documents), (expected.as_slice(), erased.documents));
+        assert_eq!((told.as_slice(), summary.erased.documents), (expected.as_slice(), 1));
         let text = after.to_string();
         assert!(text.contains("5  subject lists erased") && text.contains("of the erased subject lists, 2 of export.permitted"), "{text}");
         let value = serde_json::to_value(&after).unwrap();
@@ -146,7 +151,7 @@ async fn what_still_has_effect_stays() {
         let kari = h.person(KARI).await;
         assert!(!shown(&kari).await, "a draft cites it");
         h.sign(&kari, &draft, 1).await.expect(201);
-        let running = h.running(&platform, "running", &with(export(), json!({"subjects": subject("still-here")}))).await;
+        h.running(&platform, "running", &with(export(), json!({"subjects": subject("still-here")}))).await;
         h.advance(Duration::days(3));
         let erased = erase(h, Retention { subjects_days: 1, documents_days: 1 }).await;
         assert!(!erased.subjects.contains_key("export.permitted"), "{erased:?}");
@@ -197,6 +202,50 @@ async fn a_list_that_is_gone_without_its_entry_is_found_by_operations_and_by_the
         }
         let whole = release(&h.app.db, h.app.notary.outside(), &log).await.unwrap();
         assert_eq!(whole.verdict(), Checked::Clean, "{whole}");
+    })
+    .await;
+}
+
+/// Exit code, and what was said.
+fn said(h: &Harness, days: &str, eraser: Option<&str>) -> (Option<i32>, String) {
+    let folder = h.mail.with_file_name(format!("erasing-{}", h.database.name));
+    std::fs::create_dir_all(folder.join("checkpoints")).unwrap();
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(folder.join("log-key.pem"));
+    file.unwrap().write_all(LOG_KEY).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
+    command.arg("erase").env("MANDATE_HOME", &folder).env_remove("DATABASE_URL").env_remove("MANDATE_ERASE_URL");
+    command.env("MANDATE__EVIDENCE__SUBJECTS_DAYS", days).env("MANDATE__EVIDENCE__DOCUMENTS_DAYS", days);
+    command.env("MANDATE__EVIDENCE__KEY_FILE", folder.join("log-key.pem"));
+    for (role, url) in Role::ALL.into_iter().zip(&h.database.urls.urls) {
+        let role = role.name().trim_start_matches("mandate_").to_uppercase();
+        command.env(format!("MANDATE__DATABASE__{role}_URL"), url.expose_secret());
+    }
+    if let Some(url) = eraser {
+        std::fs::write(folder.join("url"), url).unwrap();
+        command.env("MANDATE_ERASE_URL_FILE", folder.join("url"));
+    }
+    let output = command.output().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[tokio::test]
+async fn the_command_erases_with_a_login_of_its_own_and_no_other() {
+    run_today(async |h: &Harness| {
+        let platform = h.platform("itslearning");
+        h.ask(&platform, "young", &with(export(), json!({"subjects": subject("young")}))).await.expect(403);
+        let eraser = h.database.eraser_url.expose_secret();
+        let (code, told) = said(h, "0", Some(eraser));
+        assert!(code == Some(2) && told.contains("nothing is erased until"), "{told}");
+        let (code, told) = said(h, "30", None);
+        assert!(code == Some(2) && told.contains("MANDATE_ERASE_URL_FILE"), "{told}");
+        let (code, told) = said(h, "30", Some(h.database.urls.urls[0].expose_secret()));
+        assert!(code == Some(1) && told.contains("not a member of"), "{told}");
+        let (code, told) = said(h, "30", Some(eraser));
+        assert!(code == Some(0) && told.contains("erased 0 subject lists and"), "{told}");
+        // What it erased, if anything, stays erased evidence: the audit of this test reads it.
+        assert_eq!(erase(h, KEPT).await, Erased::default());
     })
     .await;
 }

@@ -78,21 +78,24 @@ async fn all_refused(h: &Harness, customer: Uuid, tried: Vec<Tried>) {
     }
 }
 
+/// An export that runs, and a permit that can still be redeemed.
+async fn two_that_are_not_over(h: &Harness) {
+    let platform = h.platform("itslearning");
+    h.running(&platform, "running", &with(export(), json!({"subjects": subject("running")}))).await;
+    h.advance(Duration::minutes(10));
+    h.ask(&platform, "open", &with(export(), json!({"subjects": subject("open")}))).await.expect(201);
+}
+
 #[tokio::test]
 async fn subjects_go_only_with_their_entry_and_only_of_what_is_over() {
     run(async |h: &Harness| {
         let kari = h.person(KARI).await;
         happened(h, &kari).await;
-        // One that runs, and one that can still be redeemed.
-        let platform = h.platform("itslearning");
-        h.running(&platform, "running", &with(export(), json!({"subjects": subject("running")}))).await;
-        h.advance(Duration::minutes(10));
-        h.ask(&platform, "open", &with(export(), json!({"subjects": subject("open")}))).await.expect(201);
+        two_that_are_not_over(h).await;
         let customer = bare(&h.customer("Nordvik"));
         let erasing = Erasing { customer, at: h.app.db.clock().now().to_string() };
-        let (refused, permitted) =
-            ("type IN ('export.refused', 'export.tried')", "type = 'export.permitted' AND index = (SELECT min(index) FROM export)");
-        let (refused, permitted) = (refused.to_owned(), permitted.to_owned());
+        let refused = "type IN ('export.refused', 'export.tried')".to_owned();
+        let permitted = "type = 'export.permitted' AND index = (SELECT min(index) FROM export)".to_owned();
         let erase = |which: &str| format!("UPDATE log_entry SET {ALL} WHERE {which}");
         let permit = "UPDATE export SET subjects = NULL, permit = NULL WHERE index = (SELECT min(index) FROM export)".to_owned();
         let of_chunk = "export_id = (SELECT id FROM export ORDER BY index LIMIT 1)";

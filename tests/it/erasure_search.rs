@@ -44,6 +44,14 @@ fn words() -> BTreeSet<String> {
     found
 }
 
+/// What must stand in no leaf and no record: who was asked about, and the addresses of who acted.
+fn people() -> Vec<String> {
+    let world: Value = serde_json::from_str(WORLD).unwrap();
+    let customers = world["customers"].as_array().unwrap().iter().flat_map(|customer| customer["people"].as_array().unwrap());
+    let addresses = customers.map(|person| person["email"].as_str().unwrap().to_owned());
+    REFERENCES.iter().map(|&reference| reference.to_owned()).chain(addresses).collect()
+}
+
 /// The owner, past the policies of every table.
 async fn owner(h: &Harness) -> PgConnection {
     let mut owner = connect_as_owner(h).await;
@@ -92,7 +100,8 @@ fn guesses(word: &str) -> Vec<(&'static str, Vec<u8>)> {
         json!([{"kind": "subject", "ref": word}]),
         json!([{"kind": "unit", "unit": word}]),
     ];
-    let mut found = vec![("word", word.as_bytes().to_vec()), ("lower case", word.to_lowercase().into_bytes())];
+    let spelt = BTreeSet::from([word.to_owned(), word.to_lowercase()]);
+    let mut found: Vec<_> = spelt.into_iter().map(|word| ("word", word.into_bytes())).collect();
     for list in lists {
         found.push(("list", canonical(&list)));
     }
@@ -102,7 +111,8 @@ fn guesses(word: &str) -> Vec<(&'static str, Vec<u8>)> {
 /// The requests that the attacker can put together, since all else of them stands in the records.
 fn requests(word: &str, export_id: &str) -> Vec<Vec<u8>> {
     let mut asked = with(export(), json!({"subjects": [{"kind": "subject", "ref": word, "unit": "S03"}]}));
-    // Absent members are null in what is hashed.
+    // What is hashed is the request as it was read: a set in order, and absent members null.
+    asked["data_categories"] = json!(["enrolment", "identity"]);
     asked["volume"] = json!(null);
     asked["dry_run"] = json!(null);
     for member in ["transfer_ground", "engagement"] {
@@ -170,8 +180,7 @@ async fn a_dictionary_attack_on_what_is_left_finds_nothing() {
         assert!(after.hashes.len() > 100 && after.salts.len() > 50, "the log is there: {} hashes", after.hashes.len());
         assert_eq!(attack(&after, &ended), BTreeMap::new());
         // And nothing says it as it is: what went, and who acted.
-        let people = words().into_iter().filter(|word| word.contains('@') || word.contains(CANARY));
-        for word in people {
+        for word in people() {
             let said = format!(
                 "SELECT count(*) FROM log_entry WHERE customer_id = '{customer}' AND position('{word}' IN convert_from(leaf, 'UTF8') || record::text) > 0"
             );
@@ -192,11 +201,12 @@ async fn in_tables(owner: &mut PgConnection) -> BTreeMap<String, i64> {
     let mut found = BTreeMap::new();
     for (table, column, is_bytes) in columns {
         let place = match is_bytes {
-            true => format!("position(convert_to('{CANARY}', 'UTF8') IN \"{column}\")"),
-            false => format!("position('{CANARY}' IN \"{column}\"::text)"),
+            true => format!("position(convert_to($1, 'UTF8') IN \"{column}\")"),
+            false => format!("position($1 IN \"{column}\"::text)"),
         };
         let sql = format!("SELECT count(*) FROM \"{table}\" WHERE {place} > 0");
-        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *owner).await.unwrap();
+        // Bound, since a statement's text is logged at the lowest levels.
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(CANARY).fetch_one(&mut *owner).await.unwrap();
         if count > 0 {
             found.insert(format!("{table}.{column}"), count);
         }
