@@ -16,6 +16,7 @@ mod accounts_email;
 mod accounts_invited;
 mod accounts_recovery;
 mod alarms;
+mod append_bench;
 mod bad_input;
 mod checkpoints;
 mod chunks;
