@@ -42,6 +42,7 @@ mod histories;
 mod idempotency;
 mod idempotency_storm;
 mod identity;
+mod kills;
 mod log_reading;
 mod logins;
 mod logins_elsewhere;
