@@ -46,6 +46,7 @@ mod kills;
 mod log_reading;
 mod logins;
 mod logins_elsewhere;
+mod mutated_rows;
 mod one_call_stops;
 mod operations;
 mod ops_recovery;

@@ -70,8 +70,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "export",
         &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
     ),
-    // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
-    ("fsck", &["evidence", "export", "log"]),
+    // The logs against their own trees and keys, and the gate's tables, with the terms by which it finds
+    // instructions, against what the logs rebuild.
+    ("fsck", &["evidence", "export", "instruction", "log"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),
