@@ -1,6 +1,8 @@
 //! One log from the database: its entries in steps, in one snapshot, so that a log that goes on
 //! growing is compared with its own head and its own effects. Each step is let go before the next.
 
+use std::collections::BTreeSet;
+
 use super::decide::{Difference, Filled, Partial, Passage, Reached};
 use super::effects::{Named, compare};
 use super::rows::Rows;
@@ -159,8 +161,10 @@ async fn effects(read: &mut ReadTx, log: &LogView, rebuilt: Rebuilt) -> Result<V
     let Rebuilt { facts: rebuilt, named, mut rows } = rebuilt;
     super::store::effects(read.conn(), customer, &mut rows).await?;
     let mut unequal = rows.end();
+    // What a row says otherwise is not told a second time as a fact.
+    let told: BTreeSet<_> = unequal.iter().map(|unequal| unequal.at).collect();
     match facts(read.conn(), customer, &Selection::everything(), now).await {
-        Ok(stored) => unequal.extend(compare(&rebuilt, &stored, &named)),
+        Ok(stored) => unequal.extend(compare(&rebuilt, &stored, &named).into_iter().filter(|unequal| !told.contains(&unequal.at))),
         // A value that no decision could read is found in its row.
         Err(_) if !unequal.is_empty() => {}
         Err(error) => return Err(error),

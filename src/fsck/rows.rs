@@ -32,7 +32,7 @@ pub struct Rows {
     found: Vec<Unequal>,
 }
 
-/// The columns by which a row is named, of every table that is compared.
+/// The columns by which a row is named, of every table that is compared. The first is an id.
 fn named_by(table: &str) -> Option<(&'static str, &'static [&'static str])> {
     Some(match table {
         "agreement" => ("agreement", &["id"]),
@@ -100,37 +100,10 @@ impl Rows {
     pub fn take(&mut self, entry: &StoredEntry, event: &Event) {
         let now = at(entry.at);
         match event {
-            Event::AgreementAccepted {
-                agreement,
-                version,
-                membership,
-                platform,
-                external_id,
-                document_sha256,
-                in_force_from_at,
-                in_force_until_at,
-                ..
-            } => {
-                let columns = [
-                    ("version", json!(version)),
-                    ("platform", json!(platform)),
-                    ("external_id", json!(external_id)),
-                    ("document_sha256", bytes(document_sha256)),
-                    ("accepted_at", now),
-                    ("accepted_by", id(*membership)),
-                    ("in_force_from", at(*in_force_from_at)),
-                    ("in_force_until", in_force_until_at.map_or(Value::Null, at)),
-                    ("terminated_at", Value::Null),
-                ];
-                self.insert(entry, name("agreement", &[id(*agreement)]), columns);
-            }
-            Event::AgreementTerminated { agreement, in_force_until_at } => {
-                let name = name("agreement", &[id(*agreement)]);
-                // It says when it was terminated first.
-                let before = self.rows.get(&name).and_then(|row| row.columns.get("terminated_at")).filter(|at| !at.is_null());
-                let columns = [("terminated_at", before.cloned().unwrap_or(now)), ("in_force_until", at(*in_force_until_at))];
-                self.update(entry, &name, columns);
-            }
+            Event::AgreementPrepared { .. }
+            | Event::AgreementOffered { .. }
+            | Event::AgreementAccepted { .. }
+            | Event::AgreementTerminated { .. } => self.agreement(entry, event),
             Event::CustomerSuspended { suspension, made_by, ground } => {
                 let columns = [
                     ("made_by", json!(SuspendedBy::word(*made_by))),
@@ -158,6 +131,45 @@ impl Rows {
                 self.insert(entry, name("instruction_confirmation", &[id(*contest)]), columns);
             }
             _ => self.export(entry, event),
+        }
+    }
+
+    fn agreement(&mut self, entry: &StoredEntry, event: &Event) {
+        let now = at(entry.at);
+        match event {
+            Event::AgreementPrepared { agreement, version, platform, external_id, contact, document, document_sha256, .. } => {
+                let open = ["offered_at", "accepted_at", "accepted_by", "in_force_from", "in_force_until", "terminated_at"];
+                let columns = [
+                    ("version", json!(version)),
+                    ("platform", json!(platform)),
+                    ("external_id", json!(external_id)),
+                    ("parameters", entry.record.get("parameters").cloned().unwrap_or_default()),
+                    ("contact", json!(contact)),
+                    ("document_id", id(*document)),
+                    ("document_sha256", bytes(document_sha256)),
+                    ("prepared_at", now),
+                ];
+                let open = open.map(|column| (column, Value::Null));
+                self.insert(entry, name("agreement", &[id(*agreement)]), columns.into_iter().chain(open));
+            }
+            Event::AgreementOffered { agreement } => self.update(entry, &name("agreement", &[id(*agreement)]), [("offered_at", now)]),
+            Event::AgreementAccepted { agreement, membership, in_force_from_at, in_force_until_at, .. } => {
+                let columns = [
+                    ("accepted_at", now),
+                    ("accepted_by", id(*membership)),
+                    ("in_force_from", at(*in_force_from_at)),
+                    ("in_force_until", in_force_until_at.map_or(Value::Null, at)),
+                ];
+                self.update(entry, &name("agreement", &[id(*agreement)]), columns);
+            }
+            Event::AgreementTerminated { agreement, in_force_until_at } => {
+                let name = name("agreement", &[id(*agreement)]);
+                // It says when it was terminated first.
+                let before = self.rows.get(&name).and_then(|row| row.columns.get("terminated_at")).filter(|at| !at.is_null());
+                let columns = [("terminated_at", before.cloned().unwrap_or(now)), ("in_force_until", at(*in_force_until_at))];
+                self.update(entry, &name, columns);
+            }
+            _ => {}
         }
     }
 

@@ -41,10 +41,17 @@ pub(super) async fn quarantines(conn: &mut PgConnection) -> Result<Vec<Quarantin
     Ok(found.map(|row| Quarantine { name: row.name, log: LogId(row.id), cause: row.cause, began_at: row.began_at }).collect())
 }
 
+/// Logs that have no head, by id and name: the lists of logs do not have them.
+pub(super) async fn without_head(conn: &mut PgConnection) -> Result<Vec<(LogId, String)>> {
+    let rows =
+        sqlx::query!("SELECT l.id, l.name FROM log l WHERE NOT EXISTS (SELECT FROM log_head h WHERE h.customer_id = l.id) ORDER BY l.id");
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (LogId(row.id), row.name)).collect())
+}
+
 /// Takes every row of a customer's effects, one after the other.
 pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows: &mut Rows) -> Result<()> {
     let query = sqlx::query!(
-        r#"SELECT 'agreement' AS "of!", to_jsonb(t) AS "row!" FROM agreement t WHERE t.customer_id = $1 AND t.accepted_at IS NOT NULL
+        r#"SELECT 'agreement' AS "of!", to_jsonb(t) AS "row!" FROM agreement t WHERE t.customer_id = $1
            UNION ALL SELECT 'suspension', to_jsonb(t) FROM suspension t WHERE t.customer_id = $1
            UNION ALL SELECT 'instruction_version', to_jsonb(t) FROM instruction_version t WHERE t.customer_id = $1
            UNION ALL SELECT 'instruction_term', to_jsonb(t) FROM instruction_term t WHERE t.customer_id = $1

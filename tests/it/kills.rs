@@ -58,7 +58,7 @@ impl Tally {
             restarts.last().copied().unwrap_or_default(),
             began.elapsed().as_secs_f64()
         );
-        for fault in self.lost.iter().chain(&self.not_once).chain(&self.differences) {
+        for fault in self.lost.iter().chain(&self.not_once).chain(&self.differences).take(20) {
             println!("  {fault}");
         }
     }
@@ -163,7 +163,8 @@ impl<'a> Storm<'a> {
         let mut owner = connect_as_owner(self.h).await;
         advance_clock(&mut owner, chrono::Duration::from_std(LEFT_BEHIND).unwrap()).await.unwrap();
         self.judge.ask_again(&self.server.base, 300).await;
-        self.tally.not_once.extend(self.judge.open.drain(..).map(|sent| format!("never answered: {}", sent.effect)));
+        let said = self.judge.said.clone();
+        self.tally.not_once.extend(self.judge.open.drain(..).map(|sent| format!("never answered: {} (at last {})", sent.effect, said)));
         self.server.signal("-TERM");
         assert!(self.server.child.wait().unwrap().success(), "{}", self.server.log());
         let app = self.h.another(&self.h.database.urls, 2);
@@ -182,11 +183,11 @@ impl<'a> Storm<'a> {
     }
 }
 
-/// How long the load runs before a kill: at most 350 ms, drawn from the kill's number.
+/// How long the load runs before a kill: at most 675 ms, drawn from the kill's number.
 fn pause(number: usize) -> Duration {
     let mut bytes = [0_u8; 2];
     SeededEntropy::new(number as u64 + 0x6b69_6c6c).fill(&mut bytes);
-    Duration::from_micros(20_000 + u64::from(u16::from_be_bytes(bytes)) * 5)
+    Duration::from_micros(20_000 + u64::from(u16::from_be_bytes(bytes)) * 10)
 }
 
 fn of_environment(name: &str, or: usize) -> usize {
@@ -243,14 +244,19 @@ async fn a_server_that_appends_the_entry_in_a_second_transaction_is_caught() {
         let mut storm = Storm::of(h, Victim::Server, Some(broken::server), &mut tally).await;
         for _ in 0..40 {
             storm.kill().await;
-            if !storm.tally.differences.is_empty() {
+            if is_caught(storm.tally) {
                 break;
             }
         }
     })
     .await;
     tally.print("entry in a second transaction (control)", began);
-    assert!(tally.differences.iter().any(|told| told.contains("has a row, and no entry")), "{tally:?}");
+    assert!(is_caught(&tally), "{tally:?}");
+}
+
+/// That its effects have other times than their entries is found too, and proves nothing here.
+fn is_caught(tally: &Tally) -> bool {
+    tally.differences.iter().any(|told| told.contains("has a row, and no entry"))
 }
 
 // The negative control of the second: a Postgres that answers a COMMIT before it has written it.

@@ -28,6 +28,8 @@ pub struct Judge {
     compared: usize,
     /// Requests whose outcome is not known.
     pub open: Vec<Sent>,
+    /// What was answered last to one that stays open.
+    pub said: String,
 }
 
 /// The effect that an entry is of, as its request named it.
@@ -69,7 +71,7 @@ impl Judge {
             let customer = h.customer(name);
             Log { id: LogId(bare(&customer)), origin: format!("mandate/{customer}/1"), entries: Vec::new() }
         });
-        Self { logs: logs.into(), acknowledged: Vec::new(), compared: 0, open: Vec::new() }
+        Self { logs: logs.into(), acknowledged: Vec::new(), compared: 0, open: Vec::new(), said: String::new() }
     }
 
     pub fn acknowledged(&mut self, more: Vec<Acknowledged>) {
@@ -135,17 +137,20 @@ impl Judge {
     pub async fn ask_again(&mut self, base: &str, times: usize) {
         let client = http();
         for sent in std::mem::take(&mut self.open) {
-            let mut answer = None;
-            for _ in 0..times {
-                answer = sent.answered(&client, base).await;
-                if answer.is_some() {
+            let mut answer = sent.answered(&client, base).await;
+            for _ in 1..times {
+                if answer.is_ok() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(30)).await;
+                answer = sent.answered(&client, base).await;
             }
             match answer {
-                Some((acknowledged, _)) => self.acknowledged.push(acknowledged),
-                None => self.open.push(sent),
+                Ok((acknowledged, _)) => self.acknowledged.push(acknowledged),
+                Err(said) => {
+                    self.said = said;
+                    self.open.push(sent);
+                }
             }
         }
     }

@@ -121,30 +121,34 @@ impl Line {
 impl Sent {
     async fn sent(self, client: &reqwest::Client, base: &str, ended: &mut Ended) -> Option<Value> {
         match self.answered(client, base).await {
-            Some((acknowledged, body)) => {
+            Ok((acknowledged, body)) => {
                 ended.acknowledged.push(acknowledged);
                 Some(body)
             }
-            None => {
+            Err(_) => {
                 ended.open = Some(self);
                 None
             }
         }
     }
 
-    /// Sends it; nothing if its outcome is not known.
-    pub async fn answered(&self, client: &reqwest::Client, base: &str) -> Option<(Acknowledged, Value)> {
+    /// Sends it.
+    ///
+    /// # Errors
+    /// What was answered instead, if its outcome is not known.
+    pub async fn answered(&self, client: &reqwest::Client, base: &str) -> Result<(Acknowledged, Value), String> {
         let request = client.post(format!("{base}{}", self.path)).bearer_auth(&self.token).header("idempotency-key", &self.key);
-        let answer = request.json(&self.body).send().await.ok()?;
+        let answer = request.json(&self.body).send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
-        let body: Value = answer.json().await.ok()?;
-        match (status, body.get("receipt")) {
-            (200 | 201 | 403, Some(receipt)) => {
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        // 409 with receipts: its answer was lost with the process, and what it did stands.
+        match (status, body.get("receipt").or_else(|| body.pointer("/receipts/0"))) {
+            (200 | 201 | 403 | 409, Some(receipt)) => {
                 let acknowledged = Acknowledged { place: self.place, effect: self.effect.clone(), receipt: receipt.clone() };
-                Some((acknowledged, body))
+                Ok((acknowledged, body))
             }
             // 409: another try of this key is not yet known to be dead.
-            (409 | 503, _) => None,
+            (409 | 503, _) => Err(format!("{status} {body}")),
             _ => panic!("{}: {status} {body}", self.effect),
         }
     }

@@ -11,19 +11,14 @@ use crate::support::bare;
 
 /// Columns that no entry states, so that no change of them can be found by the entries, and why they
 /// may stand apart.
-const UNSTATED: [(&str, &str); 16] = [
+const UNSTATED: [(&str, &str); 12] = [
     // How an entry is looked up, and what makes it the one answer to an idempotency key: not what it says.
     ("log_entry", "id"),
     ("log_entry", "route"),
     ("log_entry", "key_hash"),
     ("log_entry", "request_hash"),
-    // How an agreement came to be offered; what was accepted is its version, terms and document.
-    ("agreement", "contact"),
-    ("agreement", "document_id"),
-    ("agreement", "prepared_by"),
-    ("agreement", "prepared_at"),
-    ("agreement", "offered_at"),
     // Persons, who are the actors of the entries, by membership.
+    ("agreement", "prepared_by"),
     ("suspension", "suspended_by"),
     ("suspension", "release_proposed_by"),
     ("suspension", "release_proposed_at"),
@@ -156,6 +151,7 @@ impl Draw {
             ("log_entry", 1) => self.swapped(log),
             ("log_entry", 2) => self.twice(log),
             ("log_entry", 3) => self.subjects(owner, log).await,
+            ("log_head", 4) => self.dropped(owner, table, log).await,
             ("log_head", _) => self.changed(owner, table, log).await,
             (_, 4) => self.dropped(owner, table, log).await,
             ("log_entry" | "log_tile", _) => self.changed(owner, table, log).await,
@@ -242,6 +238,14 @@ impl Draw {
             "jsonb" => {
                 let mut value: Value = serde_json::from_str(before).unwrap();
                 self.alter(&mut value);
+                // Who issued a permit is the installation's, and the selectors excepted are only counted.
+                if let (Some(changed), Ok(Value::Object(was))) = (value.as_object_mut(), serde_json::from_str(before))
+                    && was.contains_key("jti")
+                    && ["iss", "except"].iter().any(|member| changed.get(*member) != was.get(*member))
+                {
+                    changed.extend(["iss", "except"].map(|member| (member.to_owned(), was[member].clone())));
+                    changed.remove("log");
+                }
                 format!("'{}'::jsonb", value.to_string().replace('\'', "''"))
             }
             "text" => format!("'{}'", self.word(before).replace('\'', "''")),
