@@ -7,6 +7,7 @@ mod clock;
 mod completions;
 mod demo;
 mod doctor;
+mod erase;
 mod failure;
 mod fsck;
 mod healthcheck;
@@ -97,6 +98,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Check every log against its tree, its checkpoints and the tables; exit 0 clean, 1 differs, 2 unchecked
     Fsck(fsck::Arguments),
+    /// Erase whose data refusals and ended exports were about, once their days are over
+    Erase(erase::Arguments),
     /// Print a code of a demo person's second factor
     Totp(totp::Arguments),
 }
@@ -150,6 +153,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::LogKeys(command) => block_on(log_keys::run(context, command)),
         Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
+        Command::Erase(arguments) => block_on(erase::run(context, arguments)),
         Command::Fsck(arguments) => block_on(fsck::run(context, arguments)),
         Command::Verify(arguments) => verify::run(&arguments),
     }

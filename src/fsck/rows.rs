@@ -273,7 +273,11 @@ impl Rows {
         let open = ["redeemed_at", "completed_at", "aborted_at", "swept_at", "report", "late_report", "last_chunk_no", "last_chunk_at"];
         columns.extend(open.into_iter().chain(["stopped_at", "stopped_index"]).map(|column| (column, Value::Null)));
         columns.extend(volume(&decision.request.volume));
-        columns.extend(entry.subjects.as_ref().map(|(subjects, _)| ("subjects", subjects.clone())));
+        match &entry.subjects {
+            Some((subjects, _)) => drop(columns.insert("subjects", subjects.clone())),
+            // Erased, and the claims with them, which hold their hash.
+            None => columns.extend([("subjects", Value::Null), ("permit", Value::Null)]),
+        }
         self.insert(entry, name("export", &[id(grant.export)]), columns);
     }
 
@@ -285,13 +289,15 @@ impl Rows {
             ("stopped_index", Value::Null),
         ];
         self.update(entry, &name("export", &[id(export)]), sum);
-        let place = [
-            ("epoch", json!(entry.epoch)),
-            ("index", json!(entry.index)),
-            ("authorised_at", at(now)),
-            ("last", chunk.last.map_or(Value::Null, |last| json!(last))),
-        ];
-        self.insert(entry, name("export_chunk", &[id(export), json!(chunk.chunk_no)]), volume(&chunk.volume).into_iter().chain(place));
+        let place = [("epoch", json!(entry.epoch)), ("index", json!(entry.index)), ("authorised_at", at(now))];
+        // The reference of a last file goes with the subjects of its export.
+        let is_erased = self.rows.get(&name("export", &[id(export)])).is_some_and(|row| row.columns.get("permit") == Some(&Value::Null));
+        let last = (!is_erased).then(|| ("last", chunk.last.map_or(Value::Null, |last| json!(last))));
+        self.insert(
+            entry,
+            name("export_chunk", &[id(export), json!(chunk.chunk_no)]),
+            volume(&chunk.volume).into_iter().chain(place).chain(last),
+        );
     }
 
     /// Takes a stored row, all of its columns.
@@ -363,12 +369,12 @@ fn permit(entry: &StoredEntry, log: &str, decision: &DecisionRecord, grant: &Gra
 
 /// True if the claims are those stated.
 fn compared(claims: Option<&Value>, stated: &Value) -> bool {
+    if stated.is_null() {
+        return claims.is_none_or(Value::is_null);
+    }
     let (Some(mut claims), Some(stated)) = (claims.and_then(Value::as_object).cloned(), stated.as_object()) else { return false };
     let is_issued = claims.remove("iss").is_some_and(|issuer| issuer.is_string());
     let except = claims.get("except").and_then(Value::as_array).map(Vec::len);
     claims.insert("except".to_owned(), json!(except));
-    if !stated.contains_key("selectors") {
-        claims.remove("selectors");
-    }
     is_issued && claims == *stated
 }

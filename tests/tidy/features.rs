@@ -18,6 +18,7 @@ pub const FEATURES: &[&str] = &[
     "delivery",
     "demo",
     "document",
+    "erasure",
     "evidence",
     "export",
     "fsck",
@@ -70,6 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "export",
         &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
     ),
+    // An erasure is an entry.
+    ("erasure", &["evidence"]),
     // The logs against their own trees and keys, and the gate's tables, with the terms by which it finds
     // instructions, against what the logs rebuild.
     ("fsck", &["evidence", "export", "instruction", "log"]),
