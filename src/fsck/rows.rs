@@ -302,7 +302,7 @@ impl Rows {
 
     /// Takes a stored row, all of its columns.
     pub fn stored(&mut self, table: &str, row: &Map<String, Value>) {
-        let Some((table, key)) = named_by(table) else { return };
+        let Some((table, key)) = named_by(table) else { return self.usage(row) };
         let column = |column: &str| row.get(column).cloned().unwrap_or_default();
         let name = name(table, &key.iter().map(|key| column(key)).collect::<Vec<_>>());
         let Some(Row { at, columns }) = self.rows.remove(&name) else {
@@ -317,6 +317,17 @@ impl Rows {
         if let Some((column, _)) = columns.iter().find(|column| !is_stated(column)) {
             let what = format!("the {table} {} has another {column} than its entry", name.1);
             self.found.push(Unequal { at: Some(at), what });
+        }
+    }
+
+    /// A used volume is compared as a fact; one below nothing cannot be read as one.
+    fn usage(&mut self, row: &Map<String, Value>) {
+        let column = |column: &str| row.get(column).cloned().unwrap_or_default();
+        let (_, of) = name("instruction_version", &[column("instruction_id"), column("version")]);
+        let at = self.rows.get(&("instruction_version", of.clone())).map(|row| row.at);
+        let is_sound = |column: &str| row.get(column).is_some_and(|count| count.as_u64().is_some());
+        if !["version", "rows", "files", "bytes"].into_iter().all(is_sound) {
+            self.found.push(Unequal { at, what: format!("the used volume of {of} is below nothing") });
         }
     }
 

@@ -51,7 +51,8 @@ pub(super) async fn without_head(conn: &mut PgConnection) -> Result<Vec<(LogId, 
 /// Takes every row of a customer's effects, one after the other.
 pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows: &mut Rows) -> Result<()> {
     let query = sqlx::query!(
-        r#"SELECT 'agreement' AS "of!", to_jsonb(t) AS "row!" FROM agreement t WHERE t.customer_id = $1
+        r#"SELECT 'instruction_usage' AS "of!", to_jsonb(t) AS "row!" FROM instruction_usage t WHERE t.customer_id = $1
+           UNION ALL SELECT 'agreement', to_jsonb(t) FROM agreement t WHERE t.customer_id = $1
            UNION ALL SELECT 'suspension', to_jsonb(t) FROM suspension t WHERE t.customer_id = $1
            UNION ALL SELECT 'instruction_version', to_jsonb(t) FROM instruction_version t WHERE t.customer_id = $1
            UNION ALL SELECT 'instruction_term', to_jsonb(t) FROM instruction_term t WHERE t.customer_id = $1

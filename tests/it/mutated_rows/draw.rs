@@ -11,9 +11,11 @@ use crate::support::bare;
 
 /// Columns that no entry states, so that no change of them can be found by the entries, and why they
 /// may stand apart.
-const UNSTATED: [(&str, &str); 12] = [
-    // How an entry is looked up, and what makes it the one answer to an idempotency key: not what it says.
+const UNSTATED: [(&str, &str); 13] = [
+    // How an entry is looked up, and what makes it the one answer to an idempotency key; what it says of the
+    // platform is in its record.
     ("log_entry", "id"),
+    ("log_entry", "platform"),
     ("log_entry", "route"),
     ("log_entry", "key_hash"),
     ("log_entry", "request_hash"),
@@ -83,9 +85,7 @@ async fn text(owner: &mut PgConnection, sql: &str) -> Option<String> {
 fn thing(table: &str) -> &'static str {
     match table {
         "export_chunk" => "export_id",
-        "instruction_version" | "instruction_term" | "instruction_revocation" | "instruction_contest" | "instruction_usage" => {
-            "instruction_id"
-        }
+        "instruction_version" | "instruction_term" | "instruction_revocation" | "instruction_usage" => "instruction_id",
         "instruction_confirmation" => "contest_id",
         _ => "id",
     }
