@@ -73,8 +73,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // An erasure is an entry.
     ("erasure", &["evidence"]),
-    // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
-    ("fsck", &["evidence", "export", "log"]),
+    // The logs against their own trees and keys, and the gate's tables, with the terms by which it finds
+    // instructions, against what the logs rebuild.
+    ("fsck", &["evidence", "export", "instruction", "log"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),
