@@ -163,3 +163,4 @@ pub mod log;
 pub mod operation;
 pub mod pack;
 pub mod registry;
+pub mod restore;

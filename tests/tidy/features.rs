@@ -27,6 +27,7 @@ pub const FEATURES: &[&str] = &[
     "operation",
     "pack",
     "registry",
+    "restore",
     "subprocessor",
 ];
 
@@ -72,6 +73,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
     ("fsck", &["evidence", "export", "log"]),
+    // Every log opens an epoch, its customer is told, and one of its persons confirms the state.
+    ("restore", &["customer", "evidence", "identity"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),

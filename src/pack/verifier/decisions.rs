@@ -154,7 +154,7 @@ impl<'a> Passage<'a> {
             if let Err(what) = self.registry_up_to(sees) {
                 return self.found.tampered(Check::Decisions, place.clone(), what);
             }
-            first = decision.again_of.and_then(|first| self.firsts.get(&(at.0, first)).copied());
+            first = decision.first_answer(at.0).and_then(|first| self.firsts.get(&first).copied());
         }
         match differs(&Replayed { at: time, event, subjects, first }, &self.facts, &self.registry) {
             Some(what) => self.found.tampered(Check::Decisions, place.clone(), format!("decided again, it comes out otherwise: {what}")),

@@ -70,6 +70,8 @@ struct Named {
 struct Again {
     #[serde(default)]
     again_of: Option<u64>,
+    #[serde(default)]
+    again_of_epoch: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -231,8 +233,8 @@ impl Passage<'_> {
     /// Notes which exports the record names, and which entry it answers again.
     fn names(&mut self, index: u64, members: &Members, word: &'static str) {
         let at = (self.part.epoch, index);
-        if let Some(first) = members.decision.as_ref().and_then(|decision| decision.again_of) {
-            let first = (self.part.epoch, first);
+        let first = |again: &Again| again.again_of.map(|index| (again.again_of_epoch.unwrap_or(self.part.epoch), index));
+        if let Some(first) = members.decision.as_ref().and_then(first) {
             self.gathered.asked_again.insert(first);
             let permits = &self.gathered.permits;
             if let Ok(found) = permits.binary_search_by_key(&first, |(at, _)| *at) {
