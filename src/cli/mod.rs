@@ -17,6 +17,7 @@ mod logging;
 mod migrate;
 mod openapi;
 mod print;
+mod restore;
 mod secrets_key;
 mod serve;
 mod serving;
@@ -97,6 +98,9 @@ enum Command {
     Verify(verify::Arguments),
     /// Check every log against its tree, its checkpoints and the tables; exit 0 clean, 1 differs, 2 unchecked
     Fsck(fsck::Arguments),
+    /// What to do after the database was restored from a backup
+    #[command(subcommand)]
+    Restore(restore::Command),
     /// Print a code of a demo person's second factor
     Totp(totp::Arguments),
 }
@@ -151,6 +155,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
         Command::Fsck(arguments) => block_on(fsck::run(context, arguments)),
+        Command::Restore(command) => block_on(restore::run(context, command)),
         Command::Verify(arguments) => verify::run(&arguments),
     }
 }
