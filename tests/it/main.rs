@@ -53,6 +53,7 @@ mod permit_keys;
 mod permit_vectors;
 mod proof_bench;
 mod replayed;
+mod restores;
 mod routes;
 mod secrets_key;
 mod set_once;

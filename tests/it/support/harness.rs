@@ -107,12 +107,33 @@ async fn loaded(server: &PrivateServer, start: Instant) -> (Opened, Access) {
 
 impl Harness {
     fn open(database: Opened, access: Access, start: Instant, connections: u32) -> Self {
-        let clock = Arc::new(FixedClock::new(start));
+        let mail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", database.name));
+        let checkpoints = mail.with_file_name(format!("checkpoints-{}", database.name));
+        let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
+        let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
+        let factors = Mutex::new(factors.collect());
+        Self::in_place(database, access, Arc::new(FixedClock::new(start)), connections, (mail, checkpoints), factors)
+    }
+
+    /// The same world on another database, as a backup brought it back: clock, mail, checkpoints and
+    /// what people know are as they were.
+    pub fn restored(&self, database: Opened) -> Self {
+        let factors = Mutex::new(self.factors.lock().unwrap().clone());
+        let place = (self.mail.clone(), self.checkpoints.clone());
+        Self::in_place(database, self.access.clone(), self.clock.clone(), 10, place, factors)
+    }
+
+    fn in_place(
+        database: Opened,
+        access: Access,
+        clock: Arc<FixedClock>,
+        connections: u32,
+        (mail, checkpoints): (PathBuf, PathBuf),
+        factors: Mutex<BTreeMap<String, (TotpSecret, i64)>>,
+    ) -> Self {
         let seed = database.name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
         let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
-        let mail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", database.name));
         std::fs::create_dir_all(&mail).unwrap();
-        let checkpoints = mail.with_file_name(format!("checkpoints-{}", database.name));
         std::fs::create_dir_all(&checkpoints).unwrap();
         let permits = PermitSigner::from_pem(PERMIT_KEY, "https://mandate.test").unwrap();
         let params = PasswordParams { memory_kib: 8, passes: 1, lanes: 1 };
@@ -128,9 +149,6 @@ impl Harness {
             alarms: mandate::config::Config::load(&mandate::config::Environment::default(), None, &[]).unwrap().alarms,
         });
         let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
-        let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
-        let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
-        let factors = Mutex::new(factors.collect());
         Self { app, clock, access, nobody, database, mail, checkpoints, factors }
     }
 

@@ -11,6 +11,7 @@ mod proxy;
 mod samples;
 mod sql;
 
+pub use audit::audit;
 pub use client::{Answer, Client, fresh_key};
 pub use harness::{Harness, LOG_KEY, PERMIT_KEY, START, run, run_today};
 pub use logged::statements;
