@@ -54,6 +54,7 @@ mod permit_vectors;
 mod proof_bench;
 mod replayed;
 mod restores;
+mod restores_timeline;
 mod routes;
 mod secrets_key;
 mod set_once;

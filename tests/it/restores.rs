@@ -1,5 +1,4 @@
-//! A backup of the database is restored at a random earlier point: a dump, and a base backup on a
-//! cluster of its own with a timeline of its own. What is missing is told exactly, up to what was kept
+//! A dump of the database is restored at an earlier point (a base backup: `restores_timeline`). What is missing is told exactly, up to what was kept
 //! outside; nothing that was withdrawn comes back to life, and no permit from before is good for anything.
 //!
 //! Controls, each taken out once and seen to fail here: `StateUnconfirmed` in `decide::evaluate` and the
@@ -48,7 +47,7 @@ fn administrative(h: &Harness, name: &str) -> String {
     url.into()
 }
 
-fn ran(program_name: &str, arguments: &[&str]) {
+pub fn ran(program_name: &str, arguments: &[&str]) {
     let output = Command::new(program(program_name)).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program_name}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -71,8 +70,13 @@ async fn restored(h: &Harness, dump: &Path) -> Harness {
     std::fs::remove_file(dump).unwrap();
     let there = |url: &SecretString| SecretString::from(url.expose_secret().replace(&h.database.name, &name));
     let urls = mandate::db::RoleUrls { urls: h.database.urls.urls.each_ref().map(there) };
-    let database =
-        Opened { name: name.clone(), created: true, urls, owner_url: there(&h.database.owner_url), eraser_url: there(&h.database.eraser_url) };
+    let database = Opened {
+        name: name.clone(),
+        created: true,
+        urls,
+        owner_url: there(&h.database.owner_url),
+        eraser_url: there(&h.database.eraser_url),
+    };
     h.restored(database)
 }
 
@@ -83,13 +87,13 @@ async fn removed(h: &Harness, restored: &Harness) {
 }
 
 /// How far each log reaches outside the database.
-fn outside(h: &Harness) -> BTreeMap<String, u64> {
+pub fn outside(h: &Harness) -> BTreeMap<String, u64> {
     let all = h.app.notary.outside().all().unwrap();
     all.into_iter().map(|(name, epochs)| (name, epochs[&1].read().unwrap().size)).collect()
 }
 
 /// How far each log reaches in the database.
-async fn sizes(h: &Harness) -> BTreeMap<String, u64> {
+pub async fn sizes(h: &Harness) -> BTreeMap<String, u64> {
     let mut owner = PgConnection::connect(h.database.owner_url.expose_secret()).await.unwrap();
     let rows: Vec<(String, i64)> =
         sqlx::query_as("SELECT l.name, h.size FROM log_head h JOIN log l ON l.id = h.customer_id").fetch_all(&mut owner).await.unwrap();
@@ -97,7 +101,7 @@ async fn sizes(h: &Harness) -> BTreeMap<String, u64> {
 }
 
 /// What is known of a customer before anything is lost.
-struct World {
+pub struct World {
     platform: Client,
     kari: Client,
     /// Permits with the key that asked for each: redeemed before the dump, and after it.
@@ -119,7 +123,7 @@ async fn permitted(h: &Harness, platform: &Client, key: &str) -> (String, String
     (key.to_owned(), answer.text("/id"), answer.text("/permit"))
 }
 
-async fn world(h: &Harness) -> World {
+pub async fn world(h: &Harness) -> World {
     mandate::app::prepare(&h.app).await.unwrap();
     let (kari, platform) = (h.person(KARI).await, h.platform("itslearning"));
     h.signed(&kari, &instruction()).await;
@@ -133,7 +137,7 @@ async fn world(h: &Harness) -> World {
 }
 
 /// What happens after the backup, one step after the other.
-async fn step(h: &Harness, w: &mut World, number: u64) {
+pub async fn step(h: &Harness, w: &mut World, number: u64) {
     match number {
         0 => {
             let (_, id, permit) = w.permits[1].clone();
@@ -145,10 +149,10 @@ async fn step(h: &Harness, w: &mut World, number: u64) {
         _ => drop(h.ask(&w.platform, "refused", &with(export(), json!({"purpose": "marketing"}))).await.expect(403)),
     }
 }
-const STEPS: u64 = 5;
+pub const STEPS: u64 = 5;
 
 /// Nothing from before the restore is good for anything, under its own key or another.
-async fn nothing_is_redeemable(h: &Harness, w: &World, platform: &Client) {
+pub async fn nothing_is_redeemable(h: &Harness, w: &World, platform: &Client) {
     for (number, (key, id, permit)) in w.permits.iter().enumerate() {
         for key in [format!("r{number}"), format!("again{number}")] {
             let answer = h.redeem(platform, &key, id, permit).await;
@@ -187,7 +191,7 @@ async fn people_first(h: &Harness, kari: &Client) -> Client {
 }
 
 /// A customer whose log lost entries: told, stopped, and at work again once it has confirmed.
-async fn lost_entries(h: &Harness, w: &World, missing: (u32, u64, u64)) {
+pub async fn lost_entries(h: &Harness, w: &World, missing: (u32, u64, u64)) {
     let mails = h.mail_with("Entries of your log are missing").await;
     let told = format!("Entries {} to {} of the epoch 1", missing.1, missing.2);
     assert!(mails.iter().any(|mail| mail.replace("=\n", "").contains(&told)), "{told}: {mails:?}");
@@ -213,13 +217,13 @@ async fn lost_entries(h: &Harness, w: &World, missing: (u32, u64, u64)) {
 }
 
 impl World {
-    fn platform_on(&self, h: &Harness) -> Client {
+    pub fn platform_on(&self, h: &Harness) -> Client {
         h.nobody.with(self.platform.token.as_deref().unwrap())
     }
 }
 
 /// What was told to be missing is what is missing, up to what was kept outside.
-fn exact(opened: &[OpenedEpoch], held: &BTreeMap<String, u64>, outside: &BTreeMap<String, u64>) {
+pub fn exact(opened: &[OpenedEpoch], held: &BTreeMap<String, u64>, outside: &BTreeMap<String, u64>) {
     assert_eq!(opened.iter().map(|epoch| &epoch.log).collect::<std::collections::BTreeSet<_>>().len(), held.len(), "every log");
     assert_eq!(opened.len(), held.len(), "once");
     for epoch in opened {

@@ -68,6 +68,18 @@ pub async fn run_today(test: impl AsyncFnOnce(&Harness)) {
     run_in(shared, database, access, now, test).await;
 }
 
+/// The same on a server that the test may restore; nothing is audited at the end.
+pub async fn run_on(server: &PrivateServer, test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let start = START.parse().unwrap();
+    let (database, access) = loaded(server, start).await;
+    let harness = Harness::open(database, access, start, 10);
+    test(&harness).await;
+    harness.app.db.close().await;
+    let _ = std::fs::remove_dir_all(&harness.mail);
+    let _ = std::fs::remove_dir_all(&harness.checkpoints);
+}
+
 async fn run_in(shared: &Shared, database: Opened, access: Access, start: Instant, test: impl AsyncFnOnce(&Harness)) {
     let name = database.name.clone();
     let harness = Harness::open(database, access, start, 10);
