@@ -23,7 +23,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::accounts::by_password;
 use crate::accounts_recovery::{NEW, come_back, enrol, membership};
-use crate::support::{ADMIN, Client, Harness, KARI, PRIVACY, audit, export, instruction, run, with};
+use crate::support::{ADMIN, Client, Harness, KARI, PRIVACY, audit, errors, export, instruction, run, with};
 
 /// How many restores there are in one run.
 fn rounds() -> u64 {
@@ -156,7 +156,7 @@ pub async fn nothing_is_redeemable(h: &Harness, w: &World, platform: &Client) {
     for (number, (key, id, permit)) in w.permits.iter().enumerate() {
         for key in [format!("r{number}"), format!("again{number}")] {
             let answer = h.redeem(platform, &key, id, permit).await;
-            assert!([403, 404].contains(&answer.status.as_u16()), "{key}: {}", answer.status);
+            assert!([403, 404].contains(&answer.status.as_u16()), "{key}: {} {:?}", answer.status, errors().lock().unwrap());
         }
         // The key that asked for it repeats no permit. A key that the backup does not know asks anew.
         let again = h.ask(platform, key, &export()).await;

@@ -124,7 +124,7 @@ impl Harness {
         let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
         let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
         let factors = Mutex::new(factors.collect());
-        Self::in_place(database, access, Arc::new(FixedClock::new(start)), connections, (mail, checkpoints), factors)
+        Self::in_place(database, access, Arc::new(FixedClock::new(start)), connections, (mail, checkpoints), factors, 7)
     }
 
     /// The same world on another database, as a backup brought it back: clock, mail, checkpoints and
@@ -132,7 +132,8 @@ impl Harness {
     pub fn restored(&self, database: Opened) -> Self {
         let factors = Mutex::new(self.factors.lock().unwrap().clone());
         let place = (self.mail.clone(), self.checkpoints.clone());
-        Self::in_place(database, self.access.clone(), self.clock.clone(), 10, place, factors)
+        // Other randomness than before, also where the database has the same name.
+        Self::in_place(database, self.access.clone(), self.clock.clone(), 10, place, factors, 8)
     }
 
     fn in_place(
@@ -142,8 +143,9 @@ impl Harness {
         connections: u32,
         (mail, checkpoints): (PathBuf, PathBuf),
         factors: Mutex<BTreeMap<String, (TotpSecret, i64)>>,
+        first: u64,
     ) -> Self {
-        let seed = database.name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let seed = database.name.bytes().fold(first, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
         let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
         std::fs::create_dir_all(&mail).unwrap();
         std::fs::create_dir_all(&checkpoints).unwrap();

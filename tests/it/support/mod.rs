@@ -14,7 +14,7 @@ mod sql;
 pub use audit::audit;
 pub use client::{Answer, Client, fresh_key};
 pub use harness::{Harness, LOG_KEY, PERMIT_KEY, START, run, run_on, run_today};
-pub use logged::statements;
+pub use logged::{errors, statements};
 pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
 pub use sql::*;
