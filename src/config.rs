@@ -128,6 +128,10 @@ pub struct Evidence {
     pub key_directory: PathBuf,
     /// The folder that checkpoints are kept in; empty when not set.
     pub checkpoint_directory: PathBuf,
+    /// Days for which the subjects of refusals, dry runs and ended exports are kept; 0: until further notice.
+    pub subjects_days: u32,
+    /// Days for which the bytes of documents that nothing in force cites are kept; 0: until further notice.
+    pub documents_days: u32,
 }
 
 impl Evidence {
@@ -289,6 +293,8 @@ impl Config {
             ("database.connections", self.database.connections, 1, 1_000),
             ("limits.connections", limits.connections, 1, 100_000),
             ("limits.connections_per_address", limits.connections_per_address, 1, 100_000),
+            ("evidence.subjects_days", self.evidence.subjects_days, 0, 36_500),
+            ("evidence.documents_days", self.evidence.documents_days, 0, 36_500),
             ("limits.gate_requests", limits.gate_requests, 1, 100_000),
             ("limits.requests", limits.requests, 1, 100_000),
             ("limits.uploads", limits.uploads, 1, 1_000),

@@ -153,6 +153,7 @@ pub mod db;
 pub mod delivery;
 pub mod demo;
 pub mod document;
+pub mod erasure;
 pub mod evidence;
 pub mod export;
 pub mod fsck;

@@ -168,7 +168,7 @@ pub async fn prepare(
     let mut faults = Faults::default();
     let registry = crate::registry::codes(tx.conn()).await?;
     new.check(&registry, &calendars(tx.conn()).await?, &mut faults);
-    let document = match crate::document::document_by_id(tx.conn(), customer, new.document).await {
+    let document = match crate::document::whole_document(tx.conn(), customer, new.document).await {
         Err(Error::NotFound) => {
             faults.add_at("document", "unknown_document", "must be a stored document of the customer");
             None

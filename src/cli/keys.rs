@@ -116,23 +116,24 @@ async fn list(config: &Config, db: &Db) -> Result<(), Failure> {
 
 /// The database of the settings, or the private one. Nothing is started, and nothing made.
 pub(super) async fn open(context: &Context, config: &Config) -> Result<Db, Failure> {
-    let urls = if config.names_a_database() {
-        config.role_urls()?
-    } else {
-        let (given, dir) = (context.environment.get("DATABASE_URL"), demo::cluster(&data_home()?));
-        if given.is_none() && !matches!(Cluster::status(&dir)?, Status::Running { .. }) {
-            let home = dir.display();
-            return Err(Failure::new(format!(
-                "no database: the settings name none, and no private one runs in {home}; name one, or start the demo"
-            )));
-        }
-        PrivateServer::find(given, &dir)?.urls(demo::DATABASE)
-    };
+    let urls = if config.names_a_database() { config.role_urls()? } else { private_server(context)?.urls(demo::DATABASE) };
     let login = &urls.urls[Role::Ops as usize];
     db::log_in(login.expose_secret())
         .await
         .map_err(|error| Failure::new(format!("the login for {} does not work: {}", Role::Ops.name(), words(&error))))?;
     serve::open(config, &urls)
+}
+
+/// The server of the private database, which must run.
+pub(super) fn private_server(context: &Context) -> Result<PrivateServer, Failure> {
+    let (given, dir) = (context.environment.get("DATABASE_URL"), demo::cluster(&data_home()?));
+    if given.is_none() && !matches!(Cluster::status(&dir)?, Status::Running { .. }) {
+        let home = dir.display();
+        return Err(Failure::new(format!(
+            "no database: the settings name none, and no private one runs in {home}; name one, or start the demo"
+        )));
+    }
+    Ok(PrivateServer::find(given, &dir)?)
 }
 
 fn signer(config: &Config) -> Option<PermitSigner> {

@@ -7,6 +7,7 @@ mod clock;
 mod completions;
 mod demo;
 mod doctor;
+mod erase;
 mod failure;
 mod fsck;
 mod healthcheck;
@@ -101,6 +102,8 @@ enum Command {
     /// What to do after the database was restored from a backup
     #[command(subcommand)]
     Restore(restore::Command),
+    /// Erase whose data refusals and ended exports were about, once their days are over
+    Erase(erase::Arguments),
     /// Print a code of a demo person's second factor
     Totp(totp::Arguments),
 }
@@ -154,6 +157,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::LogKeys(command) => block_on(log_keys::run(context, command)),
         Command::SecretsKey(command) => block_on(secrets_key::run(context, command)),
         Command::Totp(arguments) => block_on(totp::run(arguments)),
+        Command::Erase(arguments) => block_on(erase::run(context, arguments)),
         Command::Fsck(arguments) => block_on(fsck::run(context, arguments)),
         Command::Restore(command) => block_on(restore::run(context, command)),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -103,6 +103,16 @@ pub async fn check(db: &Db) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+/// Names every fault of the login that erases; empty when it is the eraser's and no more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn check_eraser(db: &Db) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    login(db, Role::Eraser, &mut faults).await?;
+    Ok(faults)
+}
+
 async fn schema(db: &Db, faults: &mut Vec<String>) -> Result<()> {
     let pool = &db.pool(Role::App);
     let global: Vec<String> = GLOBAL.iter().map(|t| (*t).to_owned()).collect();
@@ -184,6 +194,7 @@ async fn functions(db: &Db, faults: &mut Vec<String>) -> Result<()> {
 }
 
 async fn login(db: &Db, role: Role, faults: &mut Vec<String>) -> Result<()> {
+    let pool = db.at(role)?.current().0;
     let (login, strong, owns, truncates, member): (String, bool, bool, bool, bool) = sqlx::query_as(
         "SELECT current_user::text, r.rolsuper OR r.rolbypassrls OR r.rolcreaterole,
                 EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -194,13 +205,13 @@ async fn login(db: &Db, role: Role, faults: &mut Vec<String>) -> Result<()> {
          FROM pg_roles r WHERE r.rolname = current_user",
     )
     .bind(role.name())
-    .fetch_one(&db.pool(role))
+    .fetch_one(&pool)
     .await?;
     let others: Vec<(String,)> = sqlx::query_as(
         "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'mandate\\_%' AND rolname <> $1 AND rolname <> current_user AND pg_has_role(current_user, oid, 'MEMBER')",
     )
     .bind(role.name())
-    .fetch_all(&db.pool(role))
+    .fetch_all(&pool)
     .await?;
     let expected = role.name();
     if !member {

@@ -16,7 +16,7 @@ mod tx;
 mod watch;
 
 pub use errors::{conflict_on, ensure_one};
-pub use guard::check as guard;
+pub use guard::{check as guard, check_eraser as guard_eraser};
 pub use idempotency::{Claim, Claimed, IdempotencyScope, Known};
 pub use installation::{Installation, Login, advance_clock, installation_at, log_in, note_world_loaded};
 pub use migrate::{Migrated, ROLES, connect, ensure_roles, fingerprint, migrate, migrate_as_owner, pending};

@@ -26,10 +26,12 @@ pub enum Role {
     Ops,
     /// Admin surface, reading across customers: listed columns only.
     OpsRead,
+    /// Erasing: what no other role may take away. The service itself never has this login.
+    Eraser,
 }
 
 impl Role {
-    /// All of them.
+    /// All that the service has.
     pub const ALL: [Self; 5] = [Self::App, Self::Gate, Self::Worker, Self::Ops, Self::OpsRead];
     /// The role's name in Postgres.
     #[must_use]
@@ -40,6 +42,7 @@ impl Role {
             Self::Worker => "mandate_worker",
             Self::Ops => "mandate_ops",
             Self::OpsRead => "mandate_ops_read",
+            Self::Eraser => "mandate_eraser",
         }
     }
 }
@@ -55,6 +58,7 @@ pub struct RoleUrls {
 #[derive(Clone)]
 pub struct Db {
     pub(super) pools: Arc<[RolePool; 5]>,
+    eraser: Option<Arc<RolePool>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     notary: Option<Arc<dyn Notary>>,
@@ -88,7 +92,7 @@ impl Db {
             pools.push(RolePool::new(role, connect_options(url)?, options.clone()));
         }
         let pools: [RolePool; 5] = pools.try_into().map_err(|_| Error::internal("five pools"))?;
-        Ok(Self { pools: Arc::new(pools), clock, entropy, notary: None })
+        Ok(Self { pools: Arc::new(pools), eraser: None, clock, entropy, notary: None })
     }
 
     /// The same pools with another clock: for the loader of the demo world, at the world's own dates.
@@ -100,6 +104,23 @@ impl Db {
     #[must_use]
     pub fn with_notary(&self, notary: Arc<dyn Notary>) -> Self {
         Self { notary: Some(notary), ..self.clone() }
+    }
+    /// The same with the eraser's login, for the command that erases.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn with_eraser(&self, url: &SecretString) -> Result<Self> {
+        let options = pool_options(1).after_release(|connection, _| Box::pin(rolled_back(connection)));
+        let pool = RolePool::new(Role::Eraser, connect_options(url)?, options);
+        Ok(Self { eraser: Some(Arc::new(pool)), ..self.clone() })
+    }
+    /// Where a role logs in.
+    ///
+    /// # Errors
+    /// When this process was not given that login.
+    pub(super) fn at(&self, role: Role) -> Result<&RolePool> {
+        let pool = self.pools.get(role as usize).or(self.eraser.as_deref());
+        pool.ok_or_else(|| Error::internal("this process was not given the eraser's login"))
     }
     /// The notary, if there is one.
     #[must_use]

@@ -118,6 +118,12 @@ impl PrivateServer {
         RoleUrls { urls: Role::ALL.map(|role| self.address(Some(role.name()), Some(name))) }
     }
 
+    /// The eraser's login to such a database.
+    #[must_use]
+    pub fn eraser_url(&self, name: &str) -> SecretString {
+        self.address(Some(Role::Eraser.name()), Some(name))
+    }
+
     /// The line to print, loudly, at every start.
     #[must_use]
     pub fn banner(&self) -> String {
@@ -179,7 +185,7 @@ impl PrivateServer {
             created,
             urls: self.urls(name),
             owner_url: self.address(Some(OWNER), Some(name)),
-            eraser_url: self.address(Some("mandate_eraser"), Some(name)),
+            eraser_url: self.eraser_url(name),
         }
     }
 

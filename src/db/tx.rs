@@ -97,6 +97,8 @@ pub struct WriteTx {
     tx: Transaction<'static, Postgres>,
     role: Role,
     home: LogId,
+    /// The tenant that is set.
+    acting: LogId,
     now: Instant,
     heads: BTreeMap<LogId, Head>,
     /// Its first entry: there if all of it is.
@@ -170,12 +172,13 @@ impl Db {
         ids.sort_unstable();
         ids.dedup();
         let mut heads = BTreeMap::new();
-        let mut now = None;
+        let (mut now, mut acting) = (None, home);
         for id in ids {
             let tenant = set_tenant(&mut tx, role, id).await?;
             if opens == Opens::Nothing {
                 tenant.may_write()?;
             }
+            acting = id;
             let row =
                 lock_head(&mut tx, id).await?.filter(|row| opens == Opens::Epoch || is_tenant(role, &row.kind)).ok_or(Error::NotFound)?;
             self.clock().set_offset_millis(row.offset);
@@ -184,9 +187,11 @@ impl Db {
             now = Some(now.unwrap_or(read).max(read).max(row.last_at));
             heads.insert(id, row.into_head()?);
         }
-        set_tenant(&mut tx, role, home).await?;
         let now = now.ok_or_else(|| Error::internal("a write has a head"))?;
-        Ok(WriteTx { tx, role, home, now, heads, written: None, db: self.clone(), claim: Claim::held(), receipts: Vec::new() })
+        let (db, claim) = (self.clone(), Claim::held());
+        let mut tx = WriteTx { tx, role, home, acting, now, heads, written: None, db, claim, receipts: Vec::new() };
+        tx.act_for(home).await?;
+        Ok(tx)
     }
 
     /// Begins a read as one tenant.
@@ -312,7 +317,11 @@ impl WriteTx {
     /// # Errors
     /// When the statement fails.
     pub async fn act_for(&mut self, log: LogId) -> Result<()> {
-        set_tenant(&mut self.tx, self.role, log).await.map(drop)
+        if self.acting != log {
+            set_tenant(&mut self.tx, self.role, log).await?;
+            self.acting = log;
+        }
+        Ok(())
     }
     /// Makes another log that this transaction does not write to: a platform's.
     ///

@@ -85,7 +85,7 @@ impl Db {
 
     /// Begins a transaction; at once refused while the database is lost.
     pub(super) async fn begin(&self, role: Role) -> Result<Transaction<'static, Postgres>> {
-        let at = &self.pools[role as usize];
+        let at = self.at(role)?;
         loop {
             if *at.state.borrow() == State::Lost {
                 return Err(lost());

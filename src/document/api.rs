@@ -124,12 +124,12 @@ async fn get_document(
 
 /// Gives a document's bytes.
 ///
-/// Always as an attachment, with a name made from the id.
+/// Always as an attachment, with a name made from the id. Bytes that were erased are not found.
 #[utoipa::path(get, path = "/api/v1/documents/{document_id}/content", params(("document_id" = DocumentId, Path, description = "The document.")),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The bytes, with their own media type.")))]
 async fn get_document_content(State(app): State<App>, caller: InstitutionCaller, PathId(id): PathId<DocumentId>) -> Result<Response> {
     let mut tx = app.db.read(Role::App, "show document content", caller.log()).await?;
-    let view = store::document_by_id(tx.conn(), caller.customer(), id).await?;
+    let view = store::whole_document(tx.conn(), caller.customer(), id).await?;
     drop(tx);
     let headers = [
         (CONTENT_TYPE, view.media_type.word().to_owned()),

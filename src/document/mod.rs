@@ -12,5 +12,5 @@ mod view;
 pub use api::routes;
 pub use media::MediaType;
 pub use pdf::of_lines as pdf_of_lines;
-pub use store::{PART, document_by_id, document_part, store_bytes};
+pub use store::{PART, document_by_id, document_part, store_bytes, whole_document};
 pub use view::DocumentView;

@@ -27,6 +27,7 @@ struct DocumentRow {
     media_type: String,
     stored_at: Instant,
     stored_by: String,
+    erased_at: Option<Instant>,
 }
 
 impl TryFrom<DocumentRow> for DocumentView {
@@ -39,6 +40,7 @@ impl TryFrom<DocumentRow> for DocumentView {
             media_type: row.media_type.parse().map_err(Error::internal)?,
             stored_at: row.stored_at,
             stored_by: row.stored_by,
+            erased_at: row.erased_at,
         })
     }
 }
@@ -50,7 +52,8 @@ impl TryFrom<DocumentRow> for DocumentView {
 pub async fn document_by_id(conn: &mut PgConnection, customer: CustomerId, id: DocumentId) -> Result<DocumentView> {
     sqlx::query_as!(
         DocumentRow,
-        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by
+        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by,
+                  erased_at AS "erased_at: Instant"
            FROM document WHERE customer_id = $1 AND id = $2"#,
         customer as CustomerId,
         id as DocumentId
@@ -61,10 +64,24 @@ pub async fn document_by_id(conn: &mut PgConnection, customer: CustomerId, id: D
     .try_into()
 }
 
+/// The same, whose bytes are there: what is to be cited.
+///
+/// # Errors
+/// [`Error::NotFound`] when the customer has none with this id, or its bytes were erased.
+pub async fn whole_document(conn: &mut PgConnection, customer: CustomerId, id: DocumentId) -> Result<DocumentView> {
+    let found = document_by_id(conn, customer, id).await?;
+    if found.erased_at.is_none() { Ok(found) } else { Err(Error::NotFound) }
+}
+
+/// The customer's document of these bytes.
+///
+/// # Errors
+/// [`Error::Conflict`] when they were erased: what was taken away does not come back under its old entry.
 pub(super) async fn by_digest(conn: &mut PgConnection, customer: CustomerId, sha256: Digest) -> Result<Option<DocumentView>> {
-    sqlx::query_as!(
+    let found = sqlx::query_as!(
         DocumentRow,
-        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by
+        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by,
+                  erased_at AS "erased_at: Instant"
            FROM document WHERE customer_id = $1 AND sha256 = $2"#,
         customer as CustomerId,
         sha256 as Digest
@@ -72,13 +89,19 @@ pub(super) async fn by_digest(conn: &mut PgConnection, customer: CustomerId, sha
     .fetch_optional(conn)
     .await?
     .map(DocumentView::try_from)
-    .transpose()
+    .transpose()?;
+    if found.as_ref().is_some_and(|document| document.erased_at.is_some()) {
+        let detail = "These bytes were stored before and erased when their time was over; they are not stored again.";
+        return Err(Error::conflict("document_erased", detail));
+    }
+    Ok(found)
 }
 
 pub(super) async fn list(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<DocumentView>> {
     sqlx::query_as!(
         DocumentRow,
-        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by
+        r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by,
+                  erased_at AS "erased_at: Instant"
            FROM document WHERE customer_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
         customer as CustomerId,
         page.after,
@@ -100,6 +123,7 @@ pub(super) async fn insert(tx: &mut WriteTx, customer: CustomerId, new: Describe
         media_type: new.media_type,
         stored_at: tx.now(),
         stored_by: actor.as_str().to_owned(),
+        erased_at: None,
     };
     sqlx::query!(
         "INSERT INTO document (customer_id, id, sha256, length, media_type, stored_at, stored_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -21,6 +21,9 @@ pub struct DocumentView {
     pub stored_at: Instant,
     /// Who stored it: a random reference.
     pub stored_by: String,
+    /// When its bytes were erased; absent while they are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Instant>,
 }
 
 /// The name of the header with a declared digest.

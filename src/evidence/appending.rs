@@ -198,9 +198,7 @@ pub async fn append(tx: &mut WriteTx, entry: &NewEntry) -> Result<Receipt> {
 async fn append_with_path(tx: &mut WriteTx, entry: &NewEntry) -> Result<(Receipt, Vec<Digest>)> {
     let now = tx.now();
     let row = Row::make(tx, entry, now);
-    if entry.log != tx.home() {
-        tx.act_for(entry.log).await?;
-    }
+    tx.act_for(entry.log).await?;
     tx.note_entry(entry.log, row.id);
     let head = tx.head(entry.log)?;
     let (epoch, index) = (head.epoch, head.size);
@@ -220,10 +218,8 @@ async fn append_with_path(tx: &mut WriteTx, entry: &NewEntry) -> Result<(Receipt
     super::store::insert(tx.conn(), entry, &row, epoch, &receipt).await?;
     super::tile_store::fill(tx.conn(), entry.log, epoch, receipt.size).await?;
     tx.remember(|| to_value(&receipt));
-    if entry.log != tx.home() {
-        let home = tx.home();
-        tx.act_for(home).await?;
-    }
+    let home = tx.home();
+    tx.act_for(home).await?;
     Ok((receipt, path))
 }
 

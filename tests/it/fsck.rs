@@ -87,6 +87,39 @@ fn flip(column: &str) -> String {
     format!("{column} = set_byte({column}, 20, get_byte({column}, 20) # 1)")
 }
 
+fn put_back(table: &str, saved: &str) -> String {
+    format!("INSERT INTO {table} SELECT * FROM saved_{saved} ON CONFLICT DO NOTHING")
+}
+
+/// What an owner of the database can do to what the entries say took effect.
+fn of_effects(of: &str, suspended: i64, export: i64) -> Vec<Change> {
+    vec![
+        Change::new(
+            "an effect dropped",
+            format!("DELETE FROM suspension WHERE {of}"),
+            put_back("suspension", "suspension"),
+            suspended,
+            "no row",
+        ),
+        Change::new(
+            "an effect without an entry",
+            format!(
+                "INSERT INTO suspension SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid()))).* FROM suspension s WHERE {of}"
+            ),
+            format!("DELETE FROM suspension WHERE {of} AND id NOT IN (SELECT id FROM saved_suspension)"),
+            None,
+            "no entry",
+        ),
+        Change::new(
+            "an effect changed",
+            format!("UPDATE export SET chunks = chunks + 1 WHERE {of}"),
+            format!("UPDATE export SET chunks = chunks - 1 WHERE {of}"),
+            export,
+            "otherwise",
+        ),
+    ]
+}
+
 /// What an owner of the database can do to one entry.
 fn of_one_entry(of: &str, refused: i64) -> Vec<Change> {
     vec![
@@ -120,7 +153,6 @@ async fn changes(owner: &mut PgConnection, of: &str) -> Vec<Change> {
     let suspended = number(owner, &format!("SELECT index FROM log_entry WHERE {of} AND type = 'customer.suspended'")).await;
     let export = number(owner, &format!("SELECT max(index) FROM log_entry WHERE {of} AND type = 'export.chunk_authorised'")).await;
     let head = format!("UPDATE log_head h SET size = s.size, edge = s.edge, last_at = s.last_at FROM saved_head s WHERE h.{of}");
-    let put_back = |table: &str, saved: &str| format!("INSERT INTO {table} SELECT * FROM saved_{saved} ON CONFLICT DO NOTHING");
     let mut swap = Change::new("two entries swapped", "", "", refused, "root");
     let to = |from: i64, to: i64| format!("UPDATE log_entry SET index = {to} WHERE {of} AND index = {from}");
     swap.sql = vec![to(refused, 1_000_000), to(refused + 3, refused), to(1_000_000, refused + 3)];
@@ -163,30 +195,8 @@ async fn changes(owner: &mut PgConnection, of: &str) -> Vec<Change> {
             None,
             "more than the entries",
         ),
-        Change::new(
-            "an effect dropped",
-            format!("DELETE FROM suspension WHERE {of}"),
-            put_back("suspension", "suspension"),
-            suspended,
-            "no row",
-        ),
-        Change::new(
-            "an effect without an entry",
-            format!(
-                "INSERT INTO suspension SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid()))).* FROM suspension s WHERE {of}"
-            ),
-            format!("DELETE FROM suspension WHERE {of} AND id NOT IN (SELECT id FROM saved_suspension)"),
-            None,
-            "no entry",
-        ),
-        Change::new(
-            "an effect changed",
-            format!("UPDATE export SET chunks = chunks + 1 WHERE {of}"),
-            format!("UPDATE export SET chunks = chunks - 1 WHERE {of}"),
-            export,
-            "otherwise",
-        ),
     ]);
+    all.extend(of_effects(of, suspended, export));
     all
 }
 

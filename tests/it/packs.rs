@@ -14,7 +14,7 @@ async fn asked(client: &Client, body: &Value) -> Answer {
 }
 
 /// The pack, once it is made.
-async fn made(h: &Harness, client: &Client, body: &Value) -> Vec<u8> {
+pub async fn made(h: &Harness, client: &Client, body: &Value) -> Vec<u8> {
     let accepted = asked(client, body).await.expect(202);
     let place = accepted.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(run_due(&h.app).await.unwrap(), 1);
@@ -27,7 +27,7 @@ async fn made(h: &Harness, client: &Client, body: &Value) -> Vec<u8> {
     pack.bytes
 }
 
-fn check(pack: &[u8], pinned: Vec<Note>) -> Report {
+pub fn check(pack: &[u8], pinned: Vec<Note>) -> Report {
     verify(Cursor::new(pack), &Options { pinned, ..Options::default() }, |_, _| {})
 }
 

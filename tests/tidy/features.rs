@@ -18,6 +18,7 @@ pub const FEATURES: &[&str] = &[
     "delivery",
     "demo",
     "document",
+    "erasure",
     "evidence",
     "export",
     "fsck",
@@ -71,6 +72,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "export",
         &["agreement", "alarm", "customer", "document", "evidence", "identity", "instruction", "operation", "registry", "subprocessor"],
     ),
+    // An erasure is an entry.
+    ("erasure", &["evidence"]),
     // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
     ("fsck", &["evidence", "export", "log"]),
     // Every log opens an epoch, its customer is told, and one of its persons confirms the state.

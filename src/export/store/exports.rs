@@ -46,7 +46,7 @@ pub(super) async fn exports(
     let mut numbers = chunk_numbers(conn, customer, selection).await?;
     rows.into_iter()
         .map(|row| {
-            let subjects = Some(from_value(&row.subjects).map_err(Error::internal)?);
+            let subjects = row.subjects.as_ref().map(from_value).transpose().map_err(Error::internal)?;
             let request: ExportRequest = from_value(&row.request).map_err(Error::internal)?;
             let grant = from_value(&row.granted).map_err(Error::internal)?;
             let counted = counted(&request, row.redeemed, row.reconciled.as_ref())?;

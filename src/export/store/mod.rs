@@ -264,12 +264,13 @@ pub(super) async fn insert(conn: &mut PgConnection, new: &NewExport<'_>) -> Resu
     Ok(())
 }
 
-/// The claims of a permit as they were signed.
+/// The claims of a permit as they were signed, until they are erased with its subjects.
 pub(super) async fn permit(conn: &mut PgConnection, customer: CustomerId, export: ExportId) -> Result<PermitClaims> {
     let claims =
         sqlx::query_scalar!("SELECT permit FROM export WHERE customer_id = $1 AND id = $2", customer as CustomerId, export as ExportId)
             .fetch_optional(conn)
             .await?
+            .flatten()
             .ok_or(Error::NotFound)?;
     from_value(&claims).map_err(Error::internal)
 }

@@ -122,7 +122,7 @@ async fn checked(tx: &mut WriteTx, customer: CustomerId, kind: Option<Instructio
     let recipients = known_recipients(tx.conn(), customer, new).await?;
     let document = match new.document {
         None => None,
-        Some(id) => match crate::document::document_by_id(tx.conn(), customer, id).await {
+        Some(id) => match crate::document::whole_document(tx.conn(), customer, id).await {
             Err(Error::NotFound) => None,
             found => Some(found?.id),
         },

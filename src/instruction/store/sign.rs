@@ -88,7 +88,7 @@ pub(super) async fn original(
 ) -> Result<(DocumentView, Vec<NewEntry>)> {
     let text: &Wording = match written {
         Written::Document(id) => {
-            let found = crate::document::document_by_id(tx.conn(), instruction.customer, *id).await;
+            let found = crate::document::whole_document(tx.conn(), instruction.customer, *id).await;
             return Ok((found?, Vec::new()));
         }
         Written::Text(text) => text,

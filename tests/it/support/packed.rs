@@ -24,8 +24,13 @@ fn log(writer: &mut PackWriter<Vec<u8>>, log: PackLog, name: &str, entries: &[St
 }
 
 async fn documents(harness: &Harness, writer: &mut PackWriter<Vec<u8>>, all: &[StoredEntry], customer: CustomerId) {
+    let erased: Vec<_> = all.iter().filter(|entry| entry.word == "document.erased").map(|entry| entry.record["document"].clone()).collect();
     for entry in all.iter().filter(|entry| entry.word == "document.stored") {
         let Event::DocumentStored { document, sha256, length, .. } = entry.event().unwrap() else { panic!("{entry:?}") };
+        if erased.contains(&entry.record["document"]) {
+            writer.erased_document();
+            continue;
+        }
         writer.begin(&document_file(sha256)).unwrap();
         for part in 0..i32::try_from(length.div_ceil(PART as u64)).unwrap() {
             let mut read = harness.app.db.read(Role::Worker, "audit", customer.into()).await.unwrap();
