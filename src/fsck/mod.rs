@@ -6,10 +6,12 @@
 mod decide;
 mod effects;
 mod passage;
+mod rows;
 mod run;
 mod store;
 
 pub use decide::{Difference, Passage, Reached, edge_of};
 pub use effects::{Named, Unequal, compare};
+pub use rows::Rows;
 pub use run::{Report, Verdict, check, check_at_start, quarantined, release};
 pub use store::Quarantine;

@@ -1,8 +1,11 @@
 //! One log from the database: its entries in steps, in one snapshot, so that a log that goes on
 //! growing is compared with its own head and its own effects. Each step is let go before the next.
 
+use std::collections::BTreeSet;
+
 use super::decide::{Difference, Filled, Partial, Passage, Reached};
 use super::effects::{Named, compare};
+use super::rows::Rows;
 use crate::base::{CustomerId, Digest, Error, Result};
 use crate::db::{Db, LogId, ReadTx};
 use crate::evidence::{
@@ -27,17 +30,22 @@ pub(super) struct Checked {
     pub reached: Reached,
 }
 
-/// The facts of a customer as its entries rebuild them.
-#[derive(Default)]
+/// The facts of a customer as its entries rebuild them, and the rows as they state them.
 struct Rebuilt {
     facts: Facts,
     named: Named,
+    rows: Rows,
 }
 
 impl Rebuilt {
+    fn of(log: &str) -> Self {
+        Self { facts: Facts::default(), named: Named::default(), rows: Rows::of(log) }
+    }
+
     fn take(&mut self, entry: &StoredEntry) -> Result<()> {
         let (event, subjects) = (entry.event()?, entry.selectors()?);
         self.named.take((entry.epoch, entry.index), &event);
+        self.rows.take(entry, &event);
         apply(&mut self.facts, Applied { epoch: entry.epoch, index: entry.index, event: &event, subjects: subjects.as_deref() });
         Ok(())
     }
@@ -56,7 +64,7 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
         let partial = partial(&mut read, id, verified).await?;
         passage = passage.after(verified, partial);
     }
-    let mut rebuilt = (is_whole && log.kind == "customer").then(Rebuilt::default);
+    let mut rebuilt = (is_whole && log.kind == "customer").then(|| Rebuilt::of(log.name()));
     let (mut undecided, mut count) = (Vec::new(), 0);
     let mut next = verified.map_or((0, 0), |verified| (verified.epoch, verified.size));
     loop {
@@ -85,7 +93,7 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
     let (head, view) = (head_by_id(read.conn(), id).await?, log_by_id(read.conn(), id).await?);
     differences.extend(passage.end(view.epoch, head.size, &head.edge, view.last_entry_at, is_whole));
     if let Some(rebuilt) = rebuilt {
-        differences.extend(effects(&mut read, log, &rebuilt).await?);
+        differences.extend(effects(&mut read, log, rebuilt).await?);
     }
     differences.sort_by(|a, b| (&a.origin, a.index.is_none(), a.index).cmp(&(&b.origin, b.index.is_none(), b.index)));
     Ok(Checked { differences, undecided, entries: count, reached })
@@ -148,11 +156,20 @@ async fn strange_tiles(read: &mut ReadTx, log: LogId, name: &str, epoch: u32, du
     Ok(told.map(|what| Difference { origin: origin(name, epoch), index: None, what }).collect())
 }
 
-async fn effects(read: &mut ReadTx, log: &LogView, rebuilt: &Rebuilt) -> Result<Vec<Difference>> {
-    let now = read.now();
-    let stored = facts(read.conn(), CustomerId::from(log.id()), &Selection::everything(), now).await?;
-    let unequal = compare(&rebuilt.facts, &stored, &rebuilt.named).into_iter();
-    let told = unequal.map(|unequal| Difference {
+async fn effects(read: &mut ReadTx, log: &LogView, rebuilt: Rebuilt) -> Result<Vec<Difference>> {
+    let (customer, now) = (CustomerId::from(log.id()), read.now());
+    let Rebuilt { facts: rebuilt, named, mut rows } = rebuilt;
+    super::store::effects(read.conn(), customer, &mut rows).await?;
+    let mut unequal = rows.end();
+    // What a row says otherwise is not told a second time as a fact.
+    let told: BTreeSet<_> = unequal.iter().map(|unequal| unequal.at).collect();
+    match facts(read.conn(), customer, &Selection::everything(), now).await {
+        Ok(stored) => unequal.extend(compare(&rebuilt, &stored, &named).into_iter().filter(|unequal| !told.contains(&unequal.at))),
+        // A value that no decision could read is found in its row.
+        Err(_) if !unequal.is_empty() => {}
+        Err(error) => return Err(error),
+    }
+    let told = unequal.into_iter().map(|unequal| Difference {
         origin: origin(log.name(), unequal.at.map_or(log.epoch, |(epoch, _)| epoch)),
         index: unequal.at.map(|(_, index)| index),
         what: unequal.what,

@@ -11,7 +11,7 @@ use super::store::{self, Quarantine};
 use crate::app::App;
 use crate::base::{Error, Order, PageQuery, Result};
 use crate::db::{Db, Lock, LogId, Role};
-use crate::evidence::{Actor, Event, LogView, NewEntry, Outside, append, finish, logs};
+use crate::evidence::{Actor, Event, LogView, NewEntry, Outside, append, finish, logs, origin};
 use crate::log::list_log_keys;
 
 crate::words! {
@@ -111,11 +111,26 @@ pub async fn check(db: &Db, outside: &Outside, only: Option<&str>, mut progress:
             progress(&report);
         }
     }
+    headless(db, only, &mut report).await?;
     if only.is_some() && report.logs == 0 {
         return Err(Error::NotFound);
     }
     report.quarantined = quarantined(db).await?.into_iter().map(|quarantine| quarantine.name).collect();
     Ok(report)
+}
+
+/// Takes the logs that have no head into the report: they can be neither read nor written.
+async fn headless(db: &Db, only: Option<&str>, report: &mut Report) -> Result<()> {
+    let mut read = db.read(Role::OpsRead, "fsck_heads", LogId::REGISTRY).await?;
+    let found = store::without_head(read.conn()).await?;
+    drop(read);
+    for (log, name) in found.into_iter().filter(|(_, name)| only.is_none_or(|only| name == only)) {
+        report.logs += 1;
+        let first = Difference { origin: origin(&name, 1), index: Some(0), what: "the log has no head".to_owned() };
+        quarantine(db, (log, &name), &first).await?;
+        report.differences.push(first);
+    }
+    Ok(())
 }
 
 /// Takes what became of one log into the report, and does what follows from it.
@@ -132,7 +147,7 @@ async fn take(db: &Db, outside: &Outside, log: &LogView, checked: Result<Checked
     };
     report.entries += checked.entries;
     if let Some(first) = checked.differences.first() {
-        quarantine(db, log, first).await?;
+        quarantine(db, (LogId(log.id()), log.name()), first).await?;
     } else if checked.undecided.is_empty() {
         let reached = checked.reached;
         if reached.epoch == log.epoch
@@ -150,13 +165,12 @@ async fn take(db: &Db, outside: &Outside, log: &LogView, checked: Result<Checked
 
 /// Quarantines a log, with an alarm. Without its entry where that cannot be made: a log that failed must
 /// stand still all the same.
-async fn quarantine(db: &Db, log: &LogView, first: &Difference) -> Result<()> {
+async fn quarantine(db: &Db, (id, name): (LogId, &str), first: &Difference) -> Result<()> {
     let place = first.index.map(|index| format!(" index {index}")).unwrap_or_default();
     let cause = format!("{}{place}: {}", first.origin, first.what);
-    tracing::error!(log = log.name(), cause, "ALARM: a log failed its check and is in quarantine");
+    tracing::error!(log = name, cause, "ALARM: a log failed its check and is in quarantine");
     metrics::counter!("log_quarantines_total").increment(1);
-    let id = LogId(log.id());
-    let event = Event::LogQuarantined { log: log.name().to_owned(), cause: cause.clone() };
+    let event = Event::LogQuarantined { log: name.to_owned(), cause: cause.clone() };
     // The processor's own log, once it has failed, takes no entry that says so.
     if id != LogId::PROCESSOR
         && let Ok(mut tx) = db.write(Role::Ops, "quarantine", Lock::Heads, LogId::PROCESSOR, &[]).await
@@ -166,7 +180,7 @@ async fn quarantine(db: &Db, log: &LogView, first: &Difference) -> Result<()> {
         let is_new = store::begin(tx.conn(), id, &cause, now).await?;
         tx.act_for(LogId::PROCESSOR).await?;
         if is_new {
-            append(&mut tx, &NewEntry::new(LogId::PROCESSOR, log.name(), &Actor::system(), event)).await?;
+            append(&mut tx, &NewEntry::new(LogId::PROCESSOR, name, &Actor::system(), event)).await?;
             finish(tx).await?;
         }
         return Ok(());
@@ -224,6 +238,7 @@ pub async fn check_at_start(app: &App) -> Result<bool> {
             take(db, outside, log, checked, &mut report).await?;
         }
     }
+    headless(db, None, &mut report).await?;
     for undecided in &report.undecided {
         tracing::warn!(origin = undecided.origin, index = undecided.index, cause = undecided.what, "a log could not be checked");
     }

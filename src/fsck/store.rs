@@ -1,9 +1,13 @@
-//! All SQL of checking the logs: which are quarantined, and since when. Beside it, the sizes that were
-//! verified last: files beside the checkpoints, since the database says nothing about itself.
+//! All SQL of checking the logs: which are quarantined, and since when; and a customer's effects, row by
+//! row. The sizes that were verified last are files beside the checkpoints: the database says nothing
+//! about itself.
 
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
-use crate::base::{Instant, Result};
+use super::rows::Rows;
+use crate::base::{CustomerId, Instant, Result};
 use crate::db::{LogId, ensure_one};
 
 /// A log that failed its check.
@@ -35,6 +39,37 @@ pub(super) async fn quarantines(conn: &mut PgConnection) -> Result<Vec<Quarantin
     );
     let found = rows.fetch_all(conn).await?.into_iter();
     Ok(found.map(|row| Quarantine { name: row.name, log: LogId(row.id), cause: row.cause, began_at: row.began_at }).collect())
+}
+
+/// Logs that have no head, by id and name: the lists of logs do not have them.
+pub(super) async fn without_head(conn: &mut PgConnection) -> Result<Vec<(LogId, String)>> {
+    let rows =
+        sqlx::query!("SELECT l.id, l.name FROM log l WHERE NOT EXISTS (SELECT FROM log_head h WHERE h.customer_id = l.id) ORDER BY l.id");
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (LogId(row.id), row.name)).collect())
+}
+
+/// Takes every row of a customer's effects, one after the other.
+pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows: &mut Rows) -> Result<()> {
+    let query = sqlx::query!(
+        r#"SELECT 'instruction_usage' AS "of!", to_jsonb(t) AS "row!" FROM instruction_usage t WHERE t.customer_id = $1
+           UNION ALL SELECT 'agreement', to_jsonb(t) FROM agreement t WHERE t.customer_id = $1
+           UNION ALL SELECT 'suspension', to_jsonb(t) FROM suspension t WHERE t.customer_id = $1
+           UNION ALL SELECT 'instruction_version', to_jsonb(t) FROM instruction_version t WHERE t.customer_id = $1
+           UNION ALL SELECT 'instruction_term', to_jsonb(t) FROM instruction_term t WHERE t.customer_id = $1
+           UNION ALL SELECT 'instruction_revocation', to_jsonb(t) FROM instruction_revocation t WHERE t.customer_id = $1
+           UNION ALL SELECT 'instruction_contest', to_jsonb(t) FROM instruction_contest t WHERE t.customer_id = $1
+           UNION ALL SELECT 'instruction_confirmation', to_jsonb(t) FROM instruction_confirmation t WHERE t.customer_id = $1
+           UNION ALL SELECT 'export', to_jsonb(t) FROM export t WHERE t.customer_id = $1
+           UNION ALL SELECT 'export_chunk', to_jsonb(t) FROM export_chunk t WHERE t.customer_id = $1"#,
+        customer as CustomerId
+    );
+    let mut stored = query.fetch(conn);
+    while let Some(row) = stored.try_next().await? {
+        if let Value::Object(columns) = &row.row {
+            rows.stored(&row.of, columns);
+        }
+    }
+    Ok(())
 }
 
 /// Begins a quarantine; one that has begun stays as it is.

@@ -16,4 +16,4 @@ pub use api::routes;
 pub use history::{Happening, HistoryLine};
 pub use model::{Contest, Draft, Instruction, InstructionState, NewInstruction, RecipientChoice, Version, Wording};
 pub use store::{add_recipient, contest, draft, revoke, sign};
-pub use term::{RESTRICTION_TERM, purpose_term, recipient_term};
+pub use term::{RESTRICTION_TERM, purpose_term, recipient_term, terms};

@@ -22,7 +22,8 @@ pub fn recipient_term(recipient: &Recipient) -> String {
 }
 
 /// All terms of a scope, the same for each of its platforms, none twice.
-pub(super) fn terms(kind: InstructionKind, scope: &Scope) -> Vec<String> {
+#[must_use]
+pub fn terms(kind: InstructionKind, scope: &Scope) -> Vec<String> {
     let mut terms: Vec<String> = scope.purposes.iter().map(purpose_term).chain(scope.recipients.iter().map(recipient_term)).collect();
     if kind == InstructionKind::Restriction {
         terms.push(RESTRICTION_TERM.to_owned());

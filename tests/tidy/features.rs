@@ -74,8 +74,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // An erasure is an entry.
     ("erasure", &["evidence"]),
-    // The logs against their own trees and keys, and the gate's tables against what the logs rebuild.
-    ("fsck", &["evidence", "export", "log"]),
+    // The logs against their own trees and keys, and the gate's tables, with the terms by which it finds
+    // instructions, against what the logs rebuild.
+    ("fsck", &["evidence", "export", "instruction", "log"]),
     // Every log opens an epoch, its customer is told, and one of its persons confirms the state.
     ("restore", &["customer", "evidence", "identity"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again

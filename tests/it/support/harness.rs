@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::client::Client;
+use super::crashing::Crashing;
 
 /// The time at which every test begins.
 pub const START: &str = "2026-11-24T08:00:00.000Z";
@@ -80,16 +81,38 @@ pub async fn run_on(server: &PrivateServer, test: impl AsyncFnOnce(&Harness)) {
     let _ = std::fs::remove_dir_all(&harness.checkpoints);
 }
 
+/// The same without the audit: for a test that means to break its world.
+pub async fn run_unaudited(test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let shared = SHARED.get_or_init(shared).await;
+    let now = SystemClock::default().now();
+    let (database, access) = loaded(&shared.server, now).await;
+    let harness = Harness::open(database, access, now, 10);
+    test(&harness).await;
+    harness.close(&shared.server).await;
+}
+
+/// The same as [`run_today`] on a Postgres of its own, which the test may crash; audited or not.
+pub async fn run_crashing(crashing: &Crashing, is_audited: bool, test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let server = crashing.server().await;
+    let now = SystemClock::default().now();
+    let (database, access) = loaded(&server, now).await;
+    let mut harness = Harness::open(database, access, now, 10);
+    test(&harness).await;
+    if is_audited {
+        // The connections of before the crashes are dead.
+        harness.app = harness.another(&harness.database.urls, 10);
+        harness.audited().await;
+        harness.close(&server).await;
+    }
+}
+
 async fn run_in(shared: &Shared, database: Opened, access: Access, start: Instant, test: impl AsyncFnOnce(&Harness)) {
-    let name = database.name.clone();
     let harness = Harness::open(database, access, start, 10);
     test(&harness).await;
-    mandate::app::deliver_due(&harness.app).await.unwrap();
-    super::audit::audit(&harness).await;
-    harness.app.db.close().await;
-    shared.server.remove(&name).await.unwrap();
-    let _ = std::fs::remove_dir_all(&harness.mail);
-    let _ = std::fs::remove_dir_all(&harness.checkpoints);
+    harness.audited().await;
+    harness.close(&shared.server).await;
 }
 
 async fn shared() -> Shared {
@@ -164,6 +187,18 @@ impl Harness {
         });
         let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
         Self { app, clock, access, nobody, database, mail, checkpoints, factors }
+    }
+
+    async fn audited(&self) {
+        mandate::app::deliver_due(&self.app).await.unwrap();
+        super::audit::audit(self).await;
+    }
+
+    async fn close(self, server: &PrivateServer) {
+        self.app.db.close().await;
+        server.remove(&self.database.name).await.unwrap();
+        let _ = std::fs::remove_dir_all(&self.mail);
+        let _ = std::fs::remove_dir_all(&self.checkpoints);
     }
 
     /// A code of a person's second factor that was not used yet. The clock goes on a step when the

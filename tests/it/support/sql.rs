@@ -2,6 +2,7 @@
 //! customer; and what an error of the database says.
 
 use secrecy::ExposeSecret as _;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
@@ -27,6 +28,16 @@ pub async fn connect_as(h: &Harness, login: &str, customer: Option<Uuid>) -> PgC
 /// A connection as the owner, whom no test may take for a role of the service.
 pub async fn connect_as_owner(h: &Harness) -> PgConnection {
     PgConnection::connect(h.database.owner_url.expose_secret()).await.unwrap()
+}
+
+/// A connection as the login that the server itself is administered with.
+pub async fn superuser(h: &Harness) -> PgConnection {
+    let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
+    let options: PgConnectOptions = match given {
+        Some(url) => url.parse::<PgConnectOptions>().unwrap().database(&h.database.name),
+        None => h.database.owner_url.expose_secret().parse::<PgConnectOptions>().unwrap().username("postgres"),
+    };
+    PgConnection::connect_with(&options).await.unwrap()
 }
 
 /// Runs a statement.
