@@ -14,10 +14,9 @@ use mandate::demo::Access;
 use mandate::evidence::LogNotary;
 use mandate::export::PermitSigner;
 use mandate::identity::{PasswordHasher, PasswordParams, SecretsKey, TotpSecret, step_at};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
 use super::client::Client;
 use super::crashing::Crashing;
@@ -335,19 +334,6 @@ impl Harness {
     pub fn platform(&self, platform: &str) -> Client {
         let key = self.access.keys.iter().find(|k| k.platform == platform).unwrap();
         self.nobody.with(&key.key)
-    }
-
-    /// All logs of the database: id, kind, name.
-    pub async fn logs(&self) -> Vec<(Uuid, String, String)> {
-        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
-        sqlx::query_as("SELECT id, kind, name FROM log ORDER BY id").fetch_all(&mut owner).await.unwrap()
-    }
-
-    /// Jobs that wait, by kind.
-    pub async fn jobs(&self) -> BTreeMap<String, i64> {
-        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
-        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT kind, count(*) FROM job GROUP BY kind").fetch_all(&mut owner).await.unwrap();
-        rows.into_iter().collect()
     }
 
     /// Drafts and signs an instruction; gives its id.
