@@ -174,3 +174,4 @@ pub mod log;
 pub mod operation;
 pub mod pack;
 pub mod registry;
+pub mod restore;
