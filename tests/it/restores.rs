@@ -1,7 +1,8 @@
-//! A dump of the database is restored at an earlier point (a base backup: `restores_timeline`). What is missing is told exactly, up to what was kept
-//! outside; nothing that was withdrawn comes back to life, and no permit from before is good for anything.
+//! A dump of the database is restored at an earlier point (a base backup: `restores_timeline`). What is
+//! missing is told exactly, up to what was kept outside; nothing that was withdrawn comes back to life, and
+//! no permit from before is good for anything.
 //!
-//! Controls, each taken out once and seen to fail here: `StateUnconfirmed` in `decide::evaluate` and the
+//! Negative controls, to be taken out by hand: `StateUnconfirmed` in `decide::evaluate` and the
 //! same line of the database's `export_refusal` (a withdrawn instruction permits again); `open_epoch` of
 //! `evidence::facts` with the `voided` column of `export::store` (a permit from before is redeemed, and
 //! the database refuses it); the second look under the registry's lock in `restore::run::begin` (two
