@@ -89,6 +89,8 @@ GRANT EXECUTE ON FUNCTION open_epoch(uuid, integer), end_sessions(timestamptz) T
 
 -- Authority of whoever may have lost it in the missing entries is suspended as by a recovery.
 GRANT INSERT ON authority_suspension TO mandate_ops;
+CREATE POLICY in_restore ON authority_suspension AS RESTRICTIVE FOR INSERT TO mandate_ops
+    WITH CHECK (EXISTS (SELECT 1 FROM restore r WHERE r.id = recovery_id AND r.finished_at IS NULL));
 COMMENT ON TABLE  authority_suspension IS 'Authority that does not hold since its person''s account was recovered, or since entries of the customer''s log were lost in a restore, until the customer confirms it. Columns up to suspended_at immutable; the others are set once.';
 COMMENT ON COLUMN authority_suspension.recovery_id IS 'The recovery, which may have gone through another customer of the person; or the restore.';
 
