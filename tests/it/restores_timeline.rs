@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mandate::db::PrivateServer;
 use mandate::db::server::{Cluster, Options, Status};
+use mandate::db::{Opened, PrivateServer};
 use mandate::evidence::RestoreGround;
 use mandate::fsck::{Verdict, check};
 use mandate::restore::{opened_epochs, take_in};
@@ -84,6 +84,18 @@ async fn broken_off(back: &Harness, w: &World) {
     owner.execute("ROLLBACK").await.unwrap();
 }
 
+/// Opens a database once its server has ended its recovery, and so takes writes.
+async fn promoted(server: &PrivateServer, name: &str) -> Opened {
+    for _ in 0..200 {
+        match server.open(name, true).await {
+            Ok(opened) => return opened,
+            Err(error) => assert!(format!("{error:?}").contains("25006"), "{error:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the server does not end its recovery");
+}
+
 #[tokio::test]
 async fn restores_of_a_base_backup_are_seen_by_its_timeline_and_a_log_that_is_whole_goes_on() {
     if std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
@@ -101,7 +113,7 @@ async fn restores_of_a_base_backup_are_seen_by_its_timeline_and_a_log_that_is_wh
         h.app.notary.keep_noted(&h.app.db).await.unwrap();
         let outside = outside(h);
         let again = PrivateServer::ensure(None, &scratch.0.join("b"), Options { fsync: false }).await.unwrap();
-        let back = h.restored(again.open(&h.database.name, true).await.unwrap());
+        let back = h.restored(promoted(&again, &h.database.name).await);
         assert_eq!(back.app.db.standing().await.unwrap().timeline, 2);
         let held = sizes(&back).await;
         broken_off(&back, &w).await;
