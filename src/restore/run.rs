@@ -116,6 +116,8 @@ struct Present {
 
 impl Present {
     async fn read(db: &Db, outside: &Outside) -> Result<Self> {
+        // First: what is kept by then was committed before, and the heads that are read after it hold it.
+        let kept = outside.all()?;
         let standing = db.standing().await?;
         let mut held = BTreeMap::new();
         let mut after = None;
@@ -125,7 +127,6 @@ impl Present {
             after = Some(last.id());
             held.extend(page.iter().map(|log| (log.name().to_owned(), Held { epoch: log.epoch, size: log.size, root: log.root })));
         }
-        let kept = outside.all()?;
         if !kept.is_empty() && held.get("registry").is_none_or(|registry| (registry.epoch, registry.size) == (1, 0)) {
             return Err(Error::internal(
                 "the database is empty, and the folder of checkpoints holds those of another: restore a backup, or name another folder",

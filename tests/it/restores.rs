@@ -289,3 +289,29 @@ async fn restores_of_a_dump_bring_nothing_back_to_life() {
         run(async |h: &Harness| restored_at(h, at, kept).await).await;
     }
 }
+
+// Negative control, seen to fail: with the heads read before the checkpoints outside, an act in between
+// makes its log look shorter than what was kept of it.
+#[tokio::test]
+async fn a_start_beside_a_process_that_serves_sees_no_restore() {
+    run(async |h: &Harness| {
+        let kari = h.person(KARI).await;
+        let serving = std::cell::Cell::new(true);
+        let acts = async {
+            for number in 0..60 {
+                kari.post("/api/v1/suspensions", &json!({"ground": format!("number {number}")})).await.expect(201);
+            }
+            serving.set(false);
+        };
+        let starts = async {
+            let mut looked = 0;
+            while serving.get() {
+                assert!(take_in(&h.app.db, h.app.notary.outside(), false).await.unwrap().is_none(), "after {looked} looks");
+                looked += 1;
+            }
+            assert!(looked > 5, "{looked}");
+        };
+        tokio::join!(acts, starts);
+    })
+    .await;
+}
