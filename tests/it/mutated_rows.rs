@@ -66,8 +66,8 @@ fn names(report: &Report, place: &Place) -> bool {
 }
 
 // Negative controls: the logs are clean before the first change, after every hundredth was undone, and
-// after the last. Seen to fail, each with the first change of its kind, when `fault` does not compare the
-// record with its commitment, when `strange_tiles` is not asked, and when the rows are not compared.
+// after the last. Seen to fail while the check did not compare instruction terms, permits and reports row
+// by row, while it passed over a log without a head, and while a used volume below nothing was unchecked.
 #[tokio::test]
 async fn every_drawn_change_of_a_row_is_found_with_its_place() {
     run(async |h: &Harness| {
