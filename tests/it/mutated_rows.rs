@@ -66,8 +66,8 @@ fn names(report: &Report, place: &Place) -> bool {
 }
 
 // Negative controls: the logs are clean before the first change, after every hundredth was undone, and
-// after the last. Seen to fail while the check did not compare instruction terms, permits and reports row
-// by row, while it passed over a log without a head, and while a used volume below nothing was unchecked.
+// after the last. Seen to fail without two checks of `src/fsck`: the rows of agreements as they were
+// prepared, and a used volume below nothing.
 #[tokio::test]
 async fn every_drawn_change_of_a_row_is_found_with_its_place() {
     run(async |h: &Harness| {
