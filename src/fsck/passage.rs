@@ -59,6 +59,11 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
     let checkpoints = checkpoints(log, outside, keys, &mut differences)?;
     let mut read = db.read_to_check("fsck", id).await?;
     let mut passage = Passage::new(log.name(), checkpoints);
+    if let Some((epoch, index)) = super::store::misplaced(read.conn(), id).await? {
+        let what = format!("an entry stands at the index {index} of epoch {epoch}, which is no place");
+        differences.push(Difference { origin: log.origin.clone(), index: Some(0), what });
+        return Ok(Checked { differences, undecided: Vec::new(), entries: 0, reached: passage.reached() });
+    }
     let is_whole = verified.is_none();
     if let Some(verified) = verified {
         let partial = partial(&mut read, id, verified).await?;
