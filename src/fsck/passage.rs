@@ -61,7 +61,8 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
     let mut passage = Passage::new(log.name(), checkpoints);
     if let Some((epoch, index)) = super::store::misplaced(read.conn(), id).await? {
         let what = format!("an entry stands at the index {index} of epoch {epoch}, which is no place");
-        differences.push(Difference { origin: log.origin.clone(), index: Some(0), what });
+        let index = u64::try_from(index).unwrap_or(0);
+        differences.push(Difference { origin: log.origin.clone(), index: Some(index), what });
         return Ok(Checked { differences, undecided: Vec::new(), entries: 0, reached: passage.reached() });
     }
     let is_whole = verified.is_none();

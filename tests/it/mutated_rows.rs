@@ -66,8 +66,8 @@ fn names(report: &Report, place: &Place) -> bool {
 }
 
 // Negative controls: the logs are clean before the first change, after every hundredth was undone, and
-// after the last. Seen to fail, each with the first change of its kind, when `fault` does not compare the
-// record with its commitment, when `strange_tiles` is not asked, and when the rows are not compared.
+// after the last. Seen to fail without each of three checks of `src/fsck`: the rows of agreements as they
+// were prepared, a used volume below nothing, an entry at no place.
 #[tokio::test]
 async fn every_drawn_change_of_a_row_is_found_with_its_place() {
     run(async |h: &Harness| {
