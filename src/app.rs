@@ -146,12 +146,14 @@ pub fn key_files(config: &Config) -> KeyFiles {
 /// The platforms of the processor, registered at the first start.
 const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 
-/// Makes a database ready to serve: the registry's first entries, and the first key that signs
+/// Makes a database ready to serve: another epoch of every log after a restore, the registry's first entries, and the first key that signs
 /// permits, the first key of the logs, and every checkpoint that is not yet kept. Run at every start; it does only what is not done.
 ///
 /// # Errors
 /// When the database does not take them.
 pub async fn prepare(app: &App) -> Result<()> {
+    // Before anything else is read or recorded: what a restore brought back counts only after it.
+    crate::restore::take_in(&app.db, app.notary.outside(), false).await?;
     if !crate::fsck::check_at_start(app).await? {
         // The registry failed: everything is read, and nothing written.
         return Ok(());
@@ -234,6 +236,7 @@ pub fn table() -> Vec<Route> {
     table.extend(crate::operation::routes());
     table.extend(crate::pack::routes());
     table.extend(crate::log::routes());
+    table.extend(crate::restore::routes());
     table
 }
 

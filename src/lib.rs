@@ -61,6 +61,9 @@
 //! | [`export`] | the gate: decide, permits and their keys, redemption, chunks, endings, sweep, replay |
 //! | [`log`] | the logs as read: proofs, checkpoints, receipts, tiles; the keys of the logs |
 //! | [`pack`] | a customer's evidence as one file: its maker and its verifier |
+//! | [`fsck`] | the logs checked where they are kept: heads, tiles, commitments, effects both ways; quarantine |
+//! | [`erasure`] | what is taken away when its time is over, by a login that the service never has |
+//! | [`restore`] | after a restore: epochs, void permits, what is unconfirmed and who confirms it |
 //! | [`alarm`] | unusual activity at the gate: counting, alarms |
 //! | [`operation`] | slow work: rows, jobs, results; the kinds live in their features |
 //! | [`delivery`] | messages in the transaction of the act they tell of, and the worker that sends them |
@@ -92,6 +95,9 @@
 //! - What staff tries on a customer and is refused is an entry of that customer's log.
 //! - A checkpoint lies outside the database before an act that is not the gate's is answered; within ten
 //!   seconds for the gate's.
+//! - A log that fails a check stands still, and the others go on; a start checks what was added since the last.
+//! - Nothing is erased but by an entry that names it, in the entry's transaction, and only what is over.
+//! - While a restore is taken in nothing is recorded but the opening of epochs; what was permitted before is void.
 //! - Strangers, neighbours and one stolen token cannot take the places of those who stop an export.
 //! - Every answer with an error is a problem. What is no request yet (a malformed line or header, more
 //!   than 100 headers, more than 64 KiB of them) hyper answers by itself, with 400 or 431 and no body.
@@ -132,6 +138,15 @@
 //!   statement exists. Signed checkpoints have no table: each entry keeps its root, and what shows a restore
 //!   is the file outside.
 //! - A pack's manifest is signed; permits are no file of their own, since the service keeps no permit text.
+//! - After a restore with a shorter registry every customer is unconfirmed at the gate; people are suspended only
+//!   where the customer's own log lost entries. A void permit is so by its epoch: no row is changed for it.
+//! - Missing entries cannot be supplied again yet: what is unconfirmed stays so until a person confirms it.
+//! - More than subjects is erased: a hash of them whose salt stays, and the hash of a whole request, would let
+//!   anybody with a list of names try them. A key that is asked again after that gets 422.
+//! - Packs made before an erasure go with it: they hold what is erased. Bytes of documents have days of their
+//!   own, counted from when nothing needs them; what was signed waits for deletion orders.
+//! - The check of a log's head is planned once for all logs: the planner's own choice was to plan it anew for
+//!   every entry, which cost more than the entry.
 //! - At a signal new connections are refused at once: whoever is refused can go elsewhere safely.
 //! - Rules 1 changed before the first release (restricted groups that are left out, agreements that
 //!   never were in force); from the release on a change gets a number of its own.
@@ -164,3 +179,4 @@ pub mod log;
 pub mod operation;
 pub mod pack;
 pub mod registry;
+pub mod restore;

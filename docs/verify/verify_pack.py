@@ -125,6 +125,7 @@ class Log:
         self.counts, self.keys, self.withdrawn = {}, [], set()
         self.documents, self.erased_documents = {}, set()
         self.gone, self.kept, self.erased, self.left_out = {}, set(), {}, 0
+        self.ended = None
 
     def root(self):
         if not self.stack:
@@ -387,7 +388,12 @@ class Pack:
         elif subjects is not None:
             log.gone[at] = leaf["type"]
         try:
-            if customer and leaf["type"] == "document.stored":
+            if leaf["type"] == "epoch.opened":
+                if at[0] == 1 or at[1] > 0:
+                    self.wrong(place, "an epoch is opened in the middle of another")
+                else:
+                    log.ended = {ended["epoch"]: self.ending(ended) for ended in record["ended"]}
+            elif customer and leaf["type"] == "document.stored":
                 log.documents[digest_of(record["sha256"])] = (record["length"], leaf["at"], place)
             elif customer and leaf["type"] == "document.erased":
                 log.erased_documents.add(digest_of(record["document_sha256"]))
@@ -399,6 +405,31 @@ class Pack:
                 log.withdrawn.add(record["kid"])
         except (ValueError, KeyError, TypeError):
             self.unknown(place, "its record cannot be read")
+
+    def ending(self, ended):
+        known = ended["known"]
+        known = known and (known["size"], digest_of(known["root"]))
+        missing = [ended["size"], known[0] - 1] if known and known[0] > ended["size"] else None
+        return ended["size"], digest_of(ended["root"]), known, ended["missing"] == missing
+
+    def ended(self, logs, name, epoch):
+        """How an epoch ended, as the opening of a later one says."""
+        later = sorted((other, log) for (log_name, other), log in logs.items() if log_name == name and other > epoch)
+        return next((log.ended[epoch] for _, log in later if log and log.ended and epoch in log.ended), None)
+
+    def epochs(self, manifest, logs):
+        for part in manifest["logs"]:
+            name, epoch = part["log"], part["epoch"]
+            place, log = f"the {name} log, epoch {epoch}", logs.get((name, epoch))
+            if log is None:
+                continue
+            if epoch > 1 and log.size > 0 and log.ended is None:
+                self.wrong(place, "it does not begin with its opening")
+            told = self.ended(logs, name, epoch)
+            if told is None and any(other > epoch for other_name, other in logs if other_name == name):
+                self.wrong(place, "it ended, and no opening of a later epoch says how")
+            elif told is not None and (told[:2] != (log.size, log.root()) or not told[3]):
+                self.wrong(place, "the opening of a later epoch says otherwise how it ended")
 
     def period_of(self, at):
         period = self.period
@@ -441,6 +472,7 @@ class Pack:
                 self.unknown(place, "no checkpoint of it is signed")
             elif log is not None and max(sizes) < log.size:
                 self.wrong(place, f"its checkpoint is of {max(sizes)} entries, and there are {log.size}")
+        self.epochs(manifest, logs)
         if all(registry) and published != keys:
             self.wrong("keys.ndjson", "its keys are not those that the registry's log has published")
 
@@ -456,7 +488,15 @@ class Pack:
                 self.unknown("--pinned", f"it is not of these keys: {error}")
                 continue
             log = logs.get((part["log"], part["epoch"]))
-            if log is not None and log.roots.get(size) != root:
+            if log is None or log.roots.get(size) == root:
+                continue
+            told = self.ended(logs, part["log"], part["epoch"])
+            known = told and size > log.size and told[2]
+            if known == (size, root):
+                continue  # what was lost was told, and up to what was kept
+            if known and known[0] > size:
+                self.unknown("--pinned", f"of its {size} entries, those from {log.size} on were lost in a restore, as the next epoch says")
+            else:
                 self.wrong(f"the {part['log']} log, epoch {part['epoch']}", f"its first {size} entries are not those of the checkpoint that was kept")
 
     def documents(self, manifest, customer):

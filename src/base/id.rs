@@ -132,6 +132,8 @@ typed_ids! {
     AlarmId = "alm";
     /// Slow work that somebody asked for.
     OperationId = "opn";
+    /// A restore of the database that was taken in.
+    RestoreId = "rst";
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod logging;
 mod migrate;
 mod openapi;
 mod print;
+mod restore;
 mod secrets_key;
 mod serve;
 mod serving;
@@ -98,6 +99,9 @@ enum Command {
     Verify(verify::Arguments),
     /// Check every log against its tree, its checkpoints and the tables; exit 0 clean, 1 differs, 2 unchecked
     Fsck(fsck::Arguments),
+    /// What to do after the database was restored from a backup
+    #[command(subcommand)]
+    Restore(restore::Command),
     /// Erase whose data refusals and ended exports were about, once their days are over
     Erase(erase::Arguments),
     /// Print a code of a demo person's second factor
@@ -155,6 +159,7 @@ fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Totp(arguments) => block_on(totp::run(arguments)),
         Command::Erase(arguments) => block_on(erase::run(context, arguments)),
         Command::Fsck(arguments) => block_on(fsck::run(context, arguments)),
+        Command::Restore(command) => block_on(restore::run(context, command)),
         Command::Verify(arguments) => verify::run(&arguments),
     }
 }

@@ -3,9 +3,11 @@
 //! one order. A read never locks. Neither exists without a tenant.
 
 mod commit;
+mod head;
 mod tenant;
 
 pub use commit::Committed;
+use head::{check_clock, insert_log, lock_head, lock_registry};
 pub(super) use tenant::set_tenant;
 
 use std::collections::BTreeMap;
@@ -83,6 +85,13 @@ pub enum Lock {
     RegistryAlone,
 }
 
+/// Whether a write opens the next epoch of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Nothing,
+    Epoch,
+}
+
 /// A transaction that writes: heads locked, `now` read after them.
 pub struct WriteTx {
     tx: Transaction<'static, Postgres>,
@@ -105,25 +114,11 @@ pub struct ReadTx {
     now: Instant,
 }
 
-struct HeadRow {
-    epoch: i32,
-    size: i64,
-    edge: Vec<u8>,
-    last_at: Instant,
-    kind: String,
-    name: String,
-    database_at: Instant,
-    offset: i64,
-}
-
 /// True if the role may act for a log of this kind. Ops acts for what its routes name as a customer,
 /// and a platform's log has an id of the same form that is no customer's.
 fn is_tenant(role: Role, kind: &str) -> bool {
     role != Role::Ops || kind != "platform"
 }
-
-/// Key of the registry's advisory lock.
-const REGISTRY_LOCK: i64 = 0x6d61_6e64_6174_6501;
 
 impl Db {
     /// Begins a write whose home is `home`, with the heads of `home` and `others` locked.
@@ -134,16 +129,20 @@ impl Db {
     pub async fn write(&self, role: Role, name: &'static str, lock: Lock, home: LogId, others: &[LogId]) -> Result<WriteTx> {
         tracing::trace!(transaction = name, "begin");
         let mut tx = self.begin(role).await?;
-        if lock != Lock::Heads {
-            sqlx::query("SET LOCAL lock_timeout = '500ms'").execute(&mut *tx).await?;
-            let sql = match lock {
-                Lock::RegistryAlone => "SELECT pg_advisory_xact_lock($1)",
-                _ => "SELECT pg_advisory_xact_lock_shared($1)",
-            };
-            sqlx::query(sql).bind(REGISTRY_LOCK).execute(&mut *tx).await?;
-            sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
-        }
-        self.locked(tx, role, home, others).await
+        lock_registry(&mut tx, lock).await?;
+        self.locked(tx, role, home, others, Opens::Nothing).await
+    }
+
+    /// Begins the opening of a log's next epoch, of whatever kind it is: the one write that may be made
+    /// while a restore is taken in, and to a log in quarantine, since it does not go on with its tree.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_opening(&self, name: &'static str, lock: Lock, log: LogId) -> Result<WriteTx> {
+        tracing::trace!(transaction = name, "begin");
+        let mut tx = self.begin(Role::Ops).await?;
+        lock_registry(&mut tx, lock).await?;
+        self.locked(tx, Role::Ops, log, &[], Opens::Epoch).await
     }
 
     /// Begins a write whose home is a log that this transaction creates: a new customer's, whose
@@ -156,11 +155,18 @@ impl Db {
         let mut tx = self.begin(role).await?;
         set_tenant(&mut tx, role, log).await?;
         insert_log(&mut tx, log, "customer", text_name).await?;
-        self.locked(tx, role, log, &[]).await
+        self.locked(tx, role, log, &[], Opens::Nothing).await
     }
 
     /// Locks the heads in id order and reads `now` after them.
-    async fn locked(&self, mut tx: Transaction<'static, Postgres>, role: Role, home: LogId, others: &[LogId]) -> Result<WriteTx> {
+    async fn locked(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        role: Role,
+        home: LogId,
+        others: &[LogId],
+        opens: Opens,
+    ) -> Result<WriteTx> {
         let mut ids: Vec<LogId> = others.to_vec();
         ids.push(home);
         ids.sort_unstable();
@@ -168,9 +174,13 @@ impl Db {
         let mut heads = BTreeMap::new();
         let (mut now, mut acting) = (None, home);
         for id in ids {
-            set_tenant(&mut tx, role, id).await?.may_write()?;
+            let tenant = set_tenant(&mut tx, role, id).await?;
+            if opens == Opens::Nothing {
+                tenant.may_write()?;
+            }
             acting = id;
-            let row = lock_head(&mut tx, id).await?.filter(|row| is_tenant(role, &row.kind)).ok_or(Error::NotFound)?;
+            let row =
+                lock_head(&mut tx, id).await?.filter(|row| opens == Opens::Epoch || is_tenant(role, &row.kind)).ok_or(Error::NotFound)?;
             self.clock().set_offset_millis(row.offset);
             let read = self.clock().now();
             check_clock(read, &row, self.clock().is_system())?;
@@ -263,50 +273,6 @@ impl Housekeeping {
             claim.mark(&mut self.tx, self.role, self.now, Vec::new()).await?;
         }
         self.commit_housekeeping().await
-    }
-}
-
-async fn lock_head(conn: &mut PgConnection, id: LogId) -> Result<Option<HeadRow>> {
-    Ok(sqlx::query_as!(
-        HeadRow,
-        r#"SELECT h.epoch, h.size, h.edge, h.last_at AS "last_at: Instant", l.kind, l.name,
-                  clock_timestamp() AS "database_at!: Instant", i.clock_offset_millis AS "offset"
-           FROM log_head h JOIN log l ON l.id = h.customer_id CROSS JOIN installation i
-           WHERE h.customer_id = $1 FOR UPDATE OF h"#,
-        id.0
-    )
-    .fetch_optional(conn)
-    .await?)
-}
-
-/// Makes a log and its empty head, as that log's tenant.
-async fn insert_log(conn: &mut PgConnection, log: LogId, kind: &str, name: &str) -> Result<()> {
-    sqlx::query!("INSERT INTO log (id, kind, name) VALUES ($1, $2, $3)", log.0, kind, name).execute(&mut *conn).await?;
-    sqlx::query!("INSERT INTO log_head (customer_id) VALUES ($1)", log.0).execute(conn).await?;
-    Ok(())
-}
-
-/// A clock more than 2 s behind the head, or (the machine's own) 5 s off the database's, decides nothing.
-fn check_clock(read: Instant, row: &HeadRow, system: bool) -> Result<()> {
-    let behind = row.last_at.millis() - read.millis();
-    let off = (row.database_at.millis() - read.millis()).abs();
-    if behind > 2_000 || (system && off > 5_000) {
-        return Err(Error::Unavailable { retry_after: 5, cause: "the clock is off" });
-    }
-    Ok(())
-}
-
-impl HeadRow {
-    fn into_head(self) -> Result<Head> {
-        let edge = self.edge.chunks(32).map(Digest::from_slice).collect::<Option<Vec<_>>>();
-        Ok(Head {
-            epoch: self.epoch,
-            size: u64::try_from(self.size).map_err(Error::internal)?,
-            edge: edge.ok_or_else(|| Error::internal("a log's edge is not whole"))?,
-            last_at: self.last_at,
-            name: self.name,
-            changed: false,
-        })
     }
 }
 

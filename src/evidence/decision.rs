@@ -100,6 +100,8 @@ crate::words! {
         InstructionExhausted = "instruction_exhausted",
         /// A newer version of the instruction holds.
         InstructionSuperseded = "instruction_superseded",
+        /// Entries of the customer's log were lost in a restore, and nobody has confirmed its state.
+        StateUnconfirmed = "state_unconfirmed",
         /// The purpose can never be instructed (P3).
         PurposeProhibited = "purpose_prohibited",
         /// The agreement does not name the purpose (P1).
@@ -152,6 +154,8 @@ crate::words! {
         VolumeExceedsPermit = "volume_exceeds_permit",
         /// The key that signed the permit was withdrawn.
         PermitKeyWithdrawn = "permit_key_withdrawn",
+        /// The permit, or the export that runs on it, is of an epoch before a restore.
+        PermitVoid = "permit_void",
     }
 }
 
@@ -288,7 +292,18 @@ pub struct DecisionRecord {
     /// For a key asked again: the index of its first answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_of: Option<u64>,
+    /// Its epoch, where that is an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_of_epoch: Option<u32>,
     /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+impl DecisionRecord {
+    /// Epoch and index of the first answer, for a key asked again in this epoch.
+    #[must_use]
+    pub fn first_answer(&self, epoch: u32) -> Option<(u32, u64)> {
+        self.again_of.map(|index| (self.again_of_epoch.unwrap_or(epoch), index))
+    }
 }

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::decision::{DecisionRecord, GrantRecord, Reason};
+use super::epoch::{EndedEpoch, LostLog, RestoreGround};
 use super::running::{ChunkRecord, CompletionRecord, Reconciliation};
 use crate::base::*;
 
@@ -106,6 +107,14 @@ events! {
     LogQuarantined = "log.quarantined" { log: String, cause: String, }
     /// Processor: operations ended the quarantine of a log, after a clean check of all of it.
     LogQuarantineEnded = "log.quarantine_ended" { log: String, }
+    /// Any log: the first entry of each later epoch, after a restore. `ended`: the epochs since the last opening that
+    /// is here; `unconfirmed`: nothing leaves until the state is confirmed; `lost`, in the processor's log: logs of which nothing is here.
+    EpochOpened = "epoch.opened" {
+        restore: RestoreId, ground: RestoreGround, ended: Vec<EndedEpoch>, unconfirmed: bool,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] lost: Vec<LostLog>,
+    }
+    /// A person of the customer confirmed the state with which an epoch began.
+    StateConfirmed = "state.confirmed" { epoch: u32, membership: MembershipId, }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.

@@ -171,6 +171,8 @@ pub struct Facts {
     pub exports: BTreeMap<ExportId, ExportFacts>,
     /// Volume of redeemed exports, per version and day: the sum of what counts of each.
     pub usage: BTreeMap<InstructionRef, BTreeMap<NaiveDate, Used>>,
+    /// True while nobody has confirmed the state in which a restore left the log.
+    pub unconfirmed: bool,
 }
 
 impl Facts {
@@ -219,6 +221,8 @@ pub fn apply(facts: &mut Facts, entry: Applied<'_>) {
         Event::CustomerReleased { suspension, .. } => {
             facts.suspensions.remove(suspension);
         }
+        Event::EpochOpened { unconfirmed, .. } => open_epoch(facts, *unconfirmed),
+        Event::StateConfirmed { .. } => facts.unconfirmed = false,
         Event::InstructionSigned { .. }
         | Event::InstructionRevoked { .. }
         | Event::InstructionContested { .. }
@@ -226,6 +230,14 @@ pub fn apply(facts: &mut Facts, entry: Applied<'_>) {
             apply_instruction(facts, entry);
         }
         _ => apply_export(facts, entry),
+    }
+}
+
+/// Every permit and running export of an older epoch is void.
+fn open_epoch(facts: &mut Facts, unconfirmed: bool) {
+    facts.unconfirmed |= unconfirmed;
+    for export in facts.exports.values_mut() {
+        export.closed.get_or_insert(Closed::Voided);
     }
 }
 

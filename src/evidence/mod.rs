@@ -7,6 +7,7 @@ mod checkpoint;
 mod decision;
 #[cfg(test)]
 mod differential;
+mod epoch;
 mod event;
 mod facts;
 mod head;
@@ -29,6 +30,7 @@ pub use appending::{
 };
 pub use checkpoint::{Checkpoint, CheckpointFault, LogProof};
 pub use decision::*;
+pub use epoch::{EndedEpoch, KnownCheckpoint, LostLog, RestoreGround};
 pub use event::*;
 pub use facts::*;
 pub use head::{push as push_leaf, root as root_of_edge};

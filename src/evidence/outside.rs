@@ -1,7 +1,8 @@
 //! Checkpoints outside the database: a file for each epoch of each log, replaced as a whole and
-//! synced. A later checkpoint is never replaced by an earlier one, one of another database cluster
-//! is set aside and not overwritten, and what contradicts is kept beside it.
+//! synced. A later checkpoint is never replaced by an earlier one, nor one of another database by this
+//! one's: that is a restore which was not taken in. What contradicts is kept beside it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -33,8 +34,10 @@ impl KeptCheckpoint {
         let note: Note = self.checkpoint.parse().map_err(Error::internal)?;
         Checkpoint::of(&note).map_err(Error::internal)
     }
-    fn is_of_cluster(&self, other: &Self) -> bool {
-        self.system_identifier == other.system_identifier && self.timeline == other.timeline
+    /// True if it was of the database with this system identifier and timeline.
+    #[must_use]
+    pub fn is_of(&self, system_identifier: &str, timeline: u32) -> bool {
+        self.system_identifier == system_identifier && self.timeline == timeline
     }
 }
 
@@ -76,10 +79,49 @@ impl Outside {
         read(&self.file(origin)?)
     }
 
+    /// The latest checkpoint of every epoch of every log, by the log's name.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all(&self) -> Result<BTreeMap<String, BTreeMap<u32, KeptCheckpoint>>> {
+        let (mut found, mut folders) = (BTreeMap::<String, BTreeMap<_, _>>::new(), vec![(String::new(), self.0.join("mandate"))]);
+        while let Some((name, folder)) = folders.pop() {
+            let listed = match std::fs::read_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                listed => listed.map_err(Error::internal)?,
+            };
+            for entry in listed {
+                let path = entry.map_err(Error::internal)?.path();
+                let Some(part) = path.file_name().and_then(|part| part.to_str()) else { continue };
+                if path.is_dir() {
+                    let below = if name.is_empty() { part.to_owned() } else { format!("{name}/{part}") };
+                    folders.push((below, path));
+                } else if let Some(epoch) = part.strip_suffix(".json").and_then(|part| part.parse().ok())
+                    && let Some(kept) = read(&path)?
+                {
+                    found.entry(name.clone()).or_default().insert(epoch, kept);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sets the checkpoints of a log aside of which the database holds nothing, once that is recorded.
+    ///
+    /// # Errors
+    /// When a file cannot be renamed.
+    pub fn set_aside(&self, origin: &str) -> Result<()> {
+        let file = self.file(origin)?;
+        match std::fs::rename(&file, file.with_extension("lost.json")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::internal(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps a checkpoint, synced, unless a later one is there.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or the last one is of another database or timeline.
     pub fn keep(&self, checkpoint: &Checkpoint, kept: &KeptCheckpoint) -> Result<()> {
         let file = self.file(&checkpoint.origin)?;
         let folder = file.parent().ok_or_else(|| Error::internal("a file without a folder"))?;
@@ -88,16 +130,11 @@ impl Outside {
         // Other processes write here too.
         lock.lock().map_err(Error::internal)?;
         if let Some(before) = read(&file)? {
-            if before.is_of_cluster(kept) && before.read()?.size >= checkpoint.size {
-                return Ok(());
+            if !before.is_of(&kept.system_identifier, kept.timeline) {
+                return Err(Error::internal("the last checkpoint is of another database or timeline: a restore that was not taken in"));
             }
-            if !before.is_of_cluster(kept) {
-                tracing::warn!(
-                    origin = checkpoint.origin,
-                    "the last checkpoint is of another database cluster or timeline and is set aside"
-                );
-                let aside = file.with_extension(format!("{}-{}.json", before.system_identifier, before.timeline));
-                std::fs::rename(&file, aside).map_err(Error::internal)?;
+            if before.read()?.size >= checkpoint.size {
+                return Ok(());
             }
         }
         replace(&file, kept).and_then(|()| lock.sync_all()).map_err(Error::internal)
@@ -185,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_checkpoint_stays_and_another_cluster_s_is_set_aside() {
+    fn the_latest_checkpoint_stays_and_another_database_replaces_none() {
         let folder = std::env::temp_dir().join(format!("mandate-checkpoints-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let outside = Outside::new(&folder);
@@ -197,11 +234,14 @@ mod tests {
             assert_eq!(size(&outside), expected);
         }
         let (checkpoint, later) = kept(2, 2);
-        outside.keep(&checkpoint, &later).unwrap();
-        assert_eq!(size(&outside), 2);
-        let aside = std::fs::read(folder.join("mandate/platform/fronter/1.7-1.json")).unwrap();
-        let aside: KeptCheckpoint = serde_json::from_slice(&aside).unwrap();
-        assert_eq!(aside.read().unwrap().size, 6);
+        assert!(outside.keep(&checkpoint, &later).is_err());
+        assert_eq!(size(&outside), 6);
+        outside.note_verified("mandate/platform/fronter/1", 6, checkpoint.root).unwrap();
+        let all = outside.all().unwrap();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["platform/fronter"]);
+        assert_eq!(all["platform/fronter"].keys().collect::<Vec<_>>(), [&1]);
+        outside.set_aside("mandate/platform/fronter/1").unwrap();
+        assert!(outside.all().unwrap().is_empty());
         for origin in ["mandate/../x", "mandate//1", "mandate/a.b/1", ""] {
             assert!(outside.latest(origin).is_err(), "{origin}");
         }

@@ -37,6 +37,8 @@ crate::words! {
         Aborted = "aborted",
         /// Closed by the service, because it had never ended.
         Swept = "swept",
+        /// Void since a restore opened another epoch.
+        Voided = "voided",
     }
 }
 

@@ -42,6 +42,11 @@ const ADVICE: &[(ReasonCode, &str, &str)] = &[
         "Redeem the open permit or let it expire; for another export the customer must sign another instruction.",
     ),
     (R::InstructionSuperseded, "A newer version of the instruction holds.", "Ask for what the newer version covers."),
+    (
+        R::StateUnconfirmed,
+        "Data of the service was restored from a backup, and entries of the customer's log are missing: what was withdrawn in them is not known.",
+        "Do not export. A person of the customer must confirm the state first; the customer was told how.",
+    ),
     (R::PurposeProhibited, "This purpose can never be instructed.", "Do not export for this purpose. Nobody can allow it."),
     (R::PurposeNotInAgreement, "The agreement does not name this purpose.", "The agreement must be amended first."),
     (R::PurposeNotInstructed, "The instruction does not name this purpose.", "Ask the customer to sign a version that names it."),
@@ -131,6 +136,11 @@ const ADVICE: &[(ReasonCode, &str, &str)] = &[
         R::PermitKeyWithdrawn,
         "The key that signed the permit was withdrawn.",
         "Send the request for the permit again with its own Idempotency-Key, or ask for a new permit: another key signs it.",
+    ),
+    (
+        R::PermitVoid,
+        "The permit is of a time before data of the service was restored from a backup, and is void.",
+        "Stop what runs on it. Ask for a new permit with a new key.",
     ),
 ];
 

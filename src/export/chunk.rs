@@ -5,7 +5,7 @@
 use super::candidate;
 use super::decide::{Considered, Refusal, View, evaluate, of_export, only, too_old};
 use crate::base::{Code, ExportId, Instant, Volume};
-use crate::evidence::{ExportFacts, ExportRequest, ReasonCode, Used};
+use crate::evidence::{Closed, ExportFacts, ExportRequest, ReasonCode, Used};
 
 /// A chunk as it is asked for.
 #[derive(Debug, Clone)]
@@ -36,8 +36,10 @@ pub fn decide_chunk(chunk: &Chunk<'_>, request: &ExportRequest, facts: View<'_>,
     if !export.redeemed {
         reasons.push(of_export(ReasonCode::PermitNotRedeemed, id));
     }
-    if export.closed.is_some() {
-        reasons.push(of_export(ReasonCode::ExportClosed, id));
+    match export.closed {
+        None => {}
+        Some(Closed::Voided) => reasons.push(of_export(ReasonCode::PermitVoid, id)),
+        Some(_) => reasons.push(of_export(ReasonCode::ExportClosed, id)),
     }
     let mut used = Used::default().plus(&export.authorised);
     match chunk.first_at {

@@ -46,6 +46,10 @@ pub const fn may_abort(export: &ExportFacts) -> Result<()> {
         None => Ok(()),
         Some(Closed::Completed) => Err(Error::conflict("export-completed", "The export was reported complete already.")),
         Some(Closed::Aborted) => Err(Error::conflict("export-aborted", "The export was aborted already.")),
+        Some(Closed::Voided) => Err(Error::conflict(
+            "export-void",
+            "The export is of an epoch before a restore of the service's data, and is void. Tell the customer what was delivered.",
+        )),
         Some(Closed::Swept) => Err(Error::conflict(
             "export-swept",
             "The export was closed because nothing was heard of it, and its customer was told. What was delivered can be reported once, as a completion.",

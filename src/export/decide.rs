@@ -8,8 +8,8 @@ use super::candidate;
 use super::restriction::restrictions;
 use crate::base::{AgreementId, Code, Digest, ExportId, Instant, Selector};
 use crate::evidence::{
-    AgreementFacts, Cause, Closed, ExportRequest, Facts, InstructionRef, PermitKeyState, Reason, ReasonCode, RegistryFacts, Residency,
-    SubjectVerdict, SuspendedBy, VersionFacts,
+    AgreementFacts, Cause, Closed, ExportFacts, ExportRequest, Facts, InstructionRef, PermitKeyState, Reason, ReasonCode, RegistryFacts,
+    Residency, SubjectVerdict, SuspendedBy, VersionFacts,
 };
 
 /// How long an answer may be repeated, and the longest life of a permit, in milliseconds.
@@ -122,8 +122,7 @@ pub fn decide_again(export: ExportId, first_at: Instant, request: &ExportRequest
     let mut reasons = too_old(first_at, now);
     match facts.customer.exports.get(&export) {
         None => return only(of_export(ReasonCode::PermitAltered, export)),
-        Some(e) if e.closed == Some(Closed::Aborted) => reasons.push(of_export(ReasonCode::PermitAborted, export)),
-        Some(_) => {}
+        Some(permitted) => reasons.extend(ended(permitted, export)),
     }
     evaluate(request, facts, now, Some(export), reasons)
 }
@@ -172,10 +171,18 @@ pub fn decide_redemption(presented: &Presented<'_>, request: &ExportRequest, fac
         None if now >= export.grant.expires_at => reasons.push(of_export(ReasonCode::PermitExpired, id)),
         None => {}
     }
-    if export.closed == Some(Closed::Aborted) {
-        reasons.push(of_export(ReasonCode::PermitAborted, id));
-    }
+    reasons.extend(ended(export, id));
     evaluate(request, facts, now, Some(id), reasons)
+}
+
+/// Why a permit counts no more.
+fn ended(export: &ExportFacts, id: ExportId) -> Option<Reason> {
+    let code = match export.closed? {
+        Closed::Aborted => ReasonCode::PermitAborted,
+        Closed::Voided => ReasonCode::PermitVoid,
+        Closed::Completed | Closed::Swept => return None,
+    };
+    Some(of_export(code, id))
 }
 
 pub(super) fn only(reason: Reason) -> Considered {
@@ -208,6 +215,9 @@ pub(super) fn evaluate(
     let governing = governing_agreement(request, facts.customer, now, &mut reasons);
     codes(request, facts.registry, &mut reasons);
     suspensions(request, facts, &mut reasons);
+    if facts.customer.unconfirmed {
+        reasons.push(Reason { code: ReasonCode::StateUnconfirmed, cause: Cause::Nothing });
+    }
     if let Some((id, agreement)) = governing {
         agreement_covers(request, id, agreement, facts.registry, now, &mut reasons);
     }

@@ -100,8 +100,9 @@ pub(super) type Unstated = Option<(RequestedBy, u64)>;
 /// [`Error::Invalid`] when the key was used for another request; [`Error::NotFound`] and
 /// [`Error::Conflict`] for reports about exports that are not there or not in that state.
 pub(super) async fn answer(app: &App, customer: CustomerId, asked: &Asked) -> Result<Answer> {
-    let tx = app.db.write(Role::Gate, "gate", Lock::RegistryShared, customer.into(), &[]).await?;
-    let mut batch = Batch { tx, customer, facts: Facts::default(), registry: RegistryFacts::default(), registry_at: (0, 0) };
+    let mut tx = app.db.write(Role::Gate, "gate", Lock::RegistryShared, customer.into(), &[]).await?;
+    let epoch = u32::try_from(tx.head(customer.into())?.epoch).map_err(Error::internal)?;
+    let mut batch = Batch { tx, customer, facts: Facts::default(), registry: RegistryFacts::default(), registry_at: (0, 0), epoch };
     let answer = batch.answer(app, asked).await?;
     if batch.tx.has_entries() {
         finish(batch.tx).await?;
@@ -116,6 +117,8 @@ struct Batch {
     facts: Facts,
     registry: RegistryFacts,
     registry_at: (u32, u64),
+    /// The present epoch of the customer's log.
+    epoch: u32,
 }
 
 impl Batch {
@@ -167,7 +170,7 @@ impl Batch {
         View { customer: &self.facts, registry: &self.registry, recorded: None }
     }
 
-    fn record(&self, asked: &Asked, request: &ExportRequest, considered: &Considered, again_of: Option<u64>) -> DecisionRecord {
+    fn record(&self, asked: &Asked, request: &ExportRequest, considered: &Considered, first: Option<&StoredEntry>) -> DecisionRecord {
         let outcome = match &considered.decision {
             Decision::Allow(_) => Outcome::Allowed,
             Decision::Refuse(refusal) => Outcome::Refused { reasons: refusal.reasons.clone(), more_candidates: refusal.more_candidates },
@@ -182,7 +185,8 @@ impl Batch {
             registry_size: self.registry_at.1,
             candidates: considered.candidates.clone(),
             subject_verdict: considered.subject_verdict.clone(),
-            again_of,
+            again_of: first.map(|first| first.index),
+            again_of_epoch: first.map(|first| first.epoch).filter(|epoch| *epoch != self.epoch),
             outcome,
         }
     }
@@ -199,10 +203,8 @@ impl Batch {
         let key = GateKey { platform: asked.caller.platform.clone(), route: asked.ask.route(), hashes: first.then_some(asked.hashes) };
         let mut entry = NewEntry::new(self.customer, object, &asked.caller.actor(), event).at_gate(key);
         entry.subjects = subjects.map(<[Selector]>::to_vec);
-        let epoch = self.tx.head(self.customer.into())?.epoch;
         let receipt = append(&mut self.tx, &entry).await?;
-        let epoch = u32::try_from(epoch).map_err(Error::internal)?;
-        apply(&mut self.facts, Applied { epoch, index: receipt.index, event: &entry.event, subjects });
+        apply(&mut self.facts, Applied { epoch: self.epoch, index: receipt.index, event: &entry.event, subjects });
         Ok(receipt)
     }
 

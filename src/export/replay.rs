@@ -78,11 +78,12 @@ pub fn replay(registry: &[StoredEntry], log: &[StoredEntry]) -> Result<(Facts, V
         let mut first = None;
         if let Some(decision) = decision_of(&event) {
             // The registry only grows, and a customer's decisions see it in order.
-            while (taken as u64) < decision.registry_size && taken < registry.len() {
-                apply_registry(&mut present, &registry[taken].event()?);
+            let sees = (decision.registry_epoch, decision.registry_size);
+            while let Some(next) = registry.get(taken).filter(|next| (next.epoch, next.index) < sees) {
+                apply_registry(&mut present, &next.event()?);
                 taken += 1;
             }
-            let asked_first = decision.again_of.and_then(|index| log.iter().find(|e| e.epoch == entry.epoch && e.index == index));
+            let asked_first = decision.first_answer(entry.epoch).and_then(|at| log.iter().find(|e| (e.epoch, e.index) == at));
             first = asked_first.map(|e| Ok::<_, crate::base::Error>((e.at, FirstAnswer::of(&e.event()?)))).transpose()?;
         }
         let replayed = Replayed { at: entry.at, event: &event, subjects: subjects.as_deref(), first };

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::base::{Digest, Instant, canonical, merkle_leaf};
 use crate::evidence::{
-    Checkpoint, Event, StoredEntry, TILE_WIDTH, Tile, commit_record, commit_subjects, origin, push_leaf, root_of_edge, tile_root,
+    Checkpoint, EndedEpoch, Event, StoredEntry, TILE_WIDTH, Tile, commit_record, commit_subjects, origin, push_leaf, root_of_edge,
+    tile_root,
 };
 
 /// Something that is not as it was recorded.
@@ -140,7 +141,7 @@ impl Passage {
     /// Takes the next entry.
     pub fn entry(&mut self, entry: &StoredEntry) {
         if entry.epoch != self.at.epoch {
-            self.end_epoch(entry.epoch);
+            self.end_epoch(entry.epoch, opening(entry).as_deref());
         }
         let (epoch, index) = (entry.epoch, entry.index);
         if index != self.at.size {
@@ -207,19 +208,29 @@ impl Passage {
         }
     }
 
-    fn end_epoch(&mut self, next: u32) {
-        let ended = self.at;
-        self.short(&ended);
+    /// Ends an epoch: the next begins with an entry that says how.
+    fn end_epoch(&mut self, next: u32, opening: Option<&[EndedEpoch]>) {
+        let at = self.at;
+        let told = opening.and_then(|ended| ended.iter().find(|ended| ended.epoch == at.epoch));
+        match told {
+            None => self.differs(next, Some(0), "the epoch does not begin with an opening that says how the one before it ended"),
+            Some(told) if (told.size, told.root) != (at.size, at.root) || !told.is_consistent() => {
+                self.differs(next, Some(0), "its opening says otherwise how the epoch before it ended");
+            }
+            Some(_) => {}
+        }
+        self.short(&at, told.and_then(|told| told.known).map_or(0, |known| known.size));
         self.edge.clear();
         self.partial.clear();
         self.astray = false;
         self.at = Reached { epoch: next, size: 0, root: root_of_edge(&self.edge) };
     }
 
-    /// What a checkpoint promises beyond the end of its epoch.
-    fn short(&mut self, end: &Reached) {
+    /// What a checkpoint promises beyond the end of its epoch, and beyond what a restore is known to have lost.
+    fn short(&mut self, end: &Reached, known: u64) {
         let origin = origin(&self.name, end.epoch);
-        let longest = self.checkpoints.iter().filter(|kept| kept.origin == origin && kept.size > end.size).map(|kept| kept.size).max();
+        let longest =
+            self.checkpoints.iter().filter(|kept| kept.origin == origin && kept.size > end.size.max(known)).map(|kept| kept.size).max();
         if let Some(size) = longest {
             self.differs(end.epoch, Some(end.size), format!("the log ends here, and its checkpoint kept outside has {size} entries"));
         }
@@ -230,10 +241,10 @@ impl Passage {
     #[must_use]
     pub fn end(mut self, epoch: u32, size: u64, edge: &[Digest], last_at: Option<Instant>, is_whole: bool) -> Vec<Difference> {
         if epoch != self.at.epoch {
-            self.end_epoch(epoch);
+            self.end_epoch(epoch, None);
         }
         let reached = self.at;
-        self.short(&reached);
+        self.short(&reached, 0);
         if size != reached.size {
             let index = size.min(reached.size);
             self.differs(epoch, Some(index), format!("the head says {size} entries, and there are {}", reached.size));
@@ -252,6 +263,14 @@ impl Passage {
             self.differs(epoch, Some(index), "an entry says that its subjects were erased, and they are not gone");
         }
         self.differences
+    }
+}
+
+/// How the epochs before ended, as the first entry of the next one says.
+fn opening(entry: &StoredEntry) -> Option<Vec<EndedEpoch>> {
+    match entry.event() {
+        Ok(Event::EpochOpened { ended, .. }) if entry.index == 0 => Some(ended),
+        _ => None,
     }
 }
 

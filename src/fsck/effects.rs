@@ -58,6 +58,12 @@ pub fn compare(rebuilt: &Facts, stored: &Facts, named: &Named) -> Vec<Unequal> {
     sides("suspension", &rebuilt.suspensions, &stored.suspensions, named, &mut found);
     sides("instruction", &rebuilt.instructions, &stored.instructions, named, &mut found);
     sides("export", &rebuilt.exports, &stored.exports, named, &mut found);
+    if rebuilt.unconfirmed != stored.unconfirmed {
+        found.push(Unequal {
+            at: None,
+            what: "whether the state is confirmed stands otherwise in the tables than its entries say".to_owned(),
+        });
+    }
     let versions: BTreeSet<_> = rebuilt.usage.keys().chain(stored.usage.keys()).collect();
     for version in versions {
         if rebuilt.usage.get(version) != stored.usage.get(version) {

@@ -81,6 +81,13 @@ async fn key(app: &App, hash: Digest, surface: Surface) -> Result<Caller> {
         return Err(Error::Unauthenticated);
     }
     let today = now.utc().date_naive();
+    if let Some(customer) = found.customer {
+        // One that was revoked in entries that a restore lost is open again in the backup.
+        let mut tx = app.db.read(role, "key_of_state", customer.into()).await?;
+        if store::state_unconfirmed(tx.conn(), customer).await? {
+            return Err(Error::Unauthenticated);
+        }
+    }
     if found.last_used_on.is_none_or(|day| day < today) {
         let home = found.customer.map_or(LogId::PROCESSOR, LogId::from);
         let mut tx = app.db.housekeeping(role, "touch_key", home).await?;

@@ -296,11 +296,17 @@ async fn the_database_keeps_factors_from_ops_and_secrets_from_whoever_reads_it()
             "SELECT recover_person('\\x00', 'x', now())",
             "UPDATE person SET password_hash = 'x'",
             "UPDATE account_recovery SET token_hash = '\\x00'",
-            "INSERT INTO authority_suspension SELECT * FROM authority_suspension",
         ] {
             let error = sqlx::query(denied).execute(&mut ops).await.unwrap_err().to_string();
             assert!(error.contains("permission denied"), "{denied}: {error}");
         }
+        // Ops suspends authority only while a restore is taken in.
+        let suspended = "INSERT INTO authority_suspension (customer_id, membership_id, recovery_id, suspended_at)
+                         SELECT customer_id, id, gen_random_uuid(), now() FROM membership LIMIT 1";
+        let acting = format!("SELECT set_config('mandate.customer', '{}', false)", crate::support::bare(&h.customer("Nordvik")));
+        sqlx::query(sqlx::AssertSqlSafe(acting)).execute(&mut ops).await.unwrap();
+        let error = sqlx::query(suspended).execute(&mut ops).await.unwrap_err().to_string();
+        assert!(error.contains("row-level security"), "{error}");
         let error = sqlx::query("UPDATE second_factor SET sealed = ''").execute(&mut app).await.unwrap_err().to_string();
         assert!(error.contains("permission denied"), "{error}");
         // A confirmed factor cannot be deleted, and none is made confirmed.

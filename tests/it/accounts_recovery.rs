@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::accounts::{at_soby_too, by_password, count, mails, slug};
 use crate::support::{ADMIN, Answer, Client, Harness, JONAS, KARI, MAJA, PRIVACY, SECURITY, instruction, run, with};
 
-const NEW: &str = "a new battery staple";
+pub const NEW: &str = "a new battery staple";
 
-async fn membership(client: &Client, email: &str) -> String {
+pub async fn membership(client: &Client, email: &str) -> String {
     let people = client.get("/api/v1/people").await.expect(200).json();
     let found = people["data"].as_array().unwrap().iter().find(|m| m["email"] == email);
     found.unwrap()["id"].as_str().unwrap().to_owned()
@@ -28,12 +28,12 @@ async fn proposed(h: &Harness, customer: &str, of: &Client, email: &str) -> (Str
     (path, id)
 }
 
-async fn come_back(h: &Harness, token: &str) -> Answer {
+pub async fn come_back(h: &Harness, token: &str) -> Answer {
     h.nobody.post("/api/v1/account-recovery-acceptances", &json!({"token": token, "password": NEW})).await
 }
 
 /// Enrols in a session after a recovery; the step-up is part of it.
-async fn enrol(h: &Harness, client: &Client, session: &str) {
+pub async fn enrol(h: &Harness, client: &Client, session: &str) {
     let path = format!("/api/v1/sessions/{session}/second-factors");
     let begun = client.post(&path, &json!({})).await.expect(201);
     let secret = mandate::demo::secret_of(&begun.text("/otpauth_uri")).unwrap();

@@ -59,6 +59,8 @@ mod permit_keys;
 mod permit_vectors;
 mod proof_bench;
 mod replayed;
+mod restores;
+mod restores_timeline;
 mod routes;
 mod secrets_key;
 mod set_once;

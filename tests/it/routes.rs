@@ -73,6 +73,7 @@ fn body(route: &Route, password: &str) -> Value {
         // Refused, since what is accepted is work to be done.
         "packs" => json!({"from_at": "2026-01-01T00:00:00Z"}),
         "chunks" => json!({"chunk_no": 1}),
+        "state-confirmations" => json!({"epoch": 1}),
         "export-completions" => json!({"completions": [{"export": absent("export_id"), "sha256": "0".repeat(64)}]}),
         _ => json!({}),
     }

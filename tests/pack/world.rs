@@ -202,6 +202,7 @@ impl<S: FnMut(bool, Entry)> World<S> {
             candidates: considered.candidates.clone(),
             subject_verdict: considered.subject_verdict.clone(),
             again_of,
+            again_of_epoch: None,
             outcome,
         }
     }

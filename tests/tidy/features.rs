@@ -28,6 +28,7 @@ pub const FEATURES: &[&str] = &[
     "operation",
     "pack",
     "registry",
+    "restore",
     "subprocessor",
 ];
 
@@ -76,6 +77,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The logs against their own trees and keys, and the gate's tables, with the terms by which it finds
     // instructions, against what the logs rebuild.
     ("fsck", &["evidence", "export", "instruction", "log"]),
+    // Every log opens an epoch, its customer is told, and one of its persons confirms the state.
+    ("restore", &["customer", "evidence", "identity"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),

@@ -16,11 +16,16 @@ pub(in crate::db) struct Tenant {
     pub kind: Option<String>,
     quarantined: bool,
     registry_quarantined: bool,
+    restoring: bool,
 }
 
 impl Tenant {
-    /// Refuses what would be recorded in a log that failed its check, or while the registry did.
+    /// Refuses what would be recorded in a log that failed its check, or while the registry did; and
+    /// everything while a restore is taken in.
     pub(super) const fn may_write(&self) -> Result<()> {
+        if self.restoring {
+            return Err(Error::Unavailable { retry_after: 5, cause: "a restore is being taken in" });
+        }
         if self.quarantined || self.registry_quarantined {
             return Err(Error::Quarantined { registry: self.registry_quarantined });
         }
@@ -44,7 +49,8 @@ pub(in crate::db) async fn set_tenant(conn: &mut PgConnection, role: Role, id: L
     };
     let sql = "SELECT set_config($1, $2, true), clock_offset_millis AS \"offset\", (SELECT kind FROM log WHERE id = $3) AS kind,
                       EXISTS (SELECT 1 FROM log_quarantine WHERE customer_id = $3) AS quarantined,
-                      EXISTS (SELECT 1 FROM log_quarantine WHERE customer_id = $4) AS registry_quarantined
+                      EXISTS (SELECT 1 FROM log_quarantine WHERE customer_id = $4) AS registry_quarantined,
+                      EXISTS (SELECT 1 FROM restore WHERE finished_at IS NULL) AS restoring
                FROM installation";
     Ok(sqlx::query_as(sql).bind(setting).bind(value).bind(id.0).bind(LogId::REGISTRY.0).fetch_one(conn).await?)
 }

@@ -29,6 +29,8 @@ crate::words! {
         Aborted = "aborted",
         /// Closed by the service, because it had never ended.
         Swept = "swept",
+        /// Void since a restore of the service's data opened another epoch of the log.
+        Voided = "voided",
     }
 }
 
@@ -91,6 +93,7 @@ const fn state(row: &ExportRow, expired: bool) -> ExportState {
         ExportRow { completed_at: Some(_), .. } => ExportState::Completed,
         ExportRow { aborted_at: Some(_), .. } => ExportState::Aborted,
         ExportRow { swept_at: Some(_), .. } => ExportState::Swept,
+        ExportRow { voided: true, .. } => ExportState::Voided,
         ExportRow { stopped_at: Some(_), .. } => ExportState::Stopped,
         ExportRow { redeemed_at: Some(_), .. } => ExportState::Running,
         _ if expired => ExportState::Expired,

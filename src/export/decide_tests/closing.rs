@@ -127,7 +127,7 @@ fn a_report_fits_the_state_of_the_export() {
     assert_eq!(states(&w), ("export-not-redeemed", "ok"));
     w.redeem(export);
     assert_eq!(states(&w), ("ok", "ok"));
-    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted")] {
+    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted"), (Closed::Voided, "export-void")] {
         w.close(export, closed);
         assert_eq!(states(&w), (said, said));
     }

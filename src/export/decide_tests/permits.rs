@@ -24,6 +24,7 @@ pub fn record(w: &World) -> DecisionRecord {
         candidates: vec![version_of(id(INS), 1)],
         subject_verdict: crate::evidence::SubjectVerdict::default(),
         again_of: None,
+        again_of_epoch: None,
         outcome: Outcome::Allowed,
     }
 }

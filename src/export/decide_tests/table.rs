@@ -46,6 +46,7 @@ fn agreement_and_suspension() -> Vec<Case> {
         case!(CustomerSuspended, Cause::Suspension { id: id(SUS) }, w => w.facts.suspensions.insert(id(SUS), SuspendedBy::Customer)),
         case!(CustomerSuspended, Cause::Suspension { id: id(SUS) }, w => w.facts.suspensions.insert(id(SUS), SuspendedBy::Ops)),
         case!(PlatformSuspended, Cause::Suspension { id: id(SUS) }, w => w.registry.suspensions.insert(id(SUS), code("itslearning"))),
+        case!(StateUnconfirmed, Cause::Nothing, w => w.facts.unconfirmed = true),
         case!(PurposeNotInAgreement, of_agreement(), w => w.agreement().terms.purposes.remove(&code("archiving"))),
         case!(CategoryNotInAgreement, of_agreement(), w => w.agreement().terms.data_categories.remove(&code("identity"))),
     ]
@@ -144,6 +145,16 @@ fn permits() -> Vec<Case> {
             w.close(export, Closed::Aborted);
             w.again(export, w.now)
         }),
+        (R::PermitVoid, of_export(), |w| {
+            let export = issued(w);
+            w.close(export, Closed::Voided);
+            w.redemption(export)
+        }),
+        (R::PermitVoid, of_export(), |w| {
+            let export = issued(w);
+            w.close(export, Closed::Voided);
+            w.again(export, w.now)
+        }),
         (R::PermitBorrowed, of_export(), |w| {
             let export = issued(w);
             w.present(export, "fronter", true, None)
@@ -181,6 +192,11 @@ fn chunks() -> Vec<Case> {
         (R::ExportClosed, of_export(), |w| {
             let export = running(w);
             w.close(export, Closed::Swept);
+            w.chunk(export, 1, rows(1), None)
+        }),
+        (R::PermitVoid, of_export(), |w| {
+            let export = running(w);
+            w.close(export, Closed::Voided);
             w.chunk(export, 1, rows(1), None)
         }),
         (R::ChunkRepeated, of_export(), |w| {

@@ -26,7 +26,7 @@ impl Batch {
         let first_at = first.map(|s| s.at);
         let presented = Chunk { export: id, by: &asked.caller.platform, number: chunk.number, volume: chunk.volume, first_at };
         let considered = decide_chunk(&presented, &request, self.view(), self.tx.now());
-        let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
+        let decision = self.record(asked, &request, &considered, first);
         let chunk_no = chunk.number;
         match (&considered.decision, first) {
             (Decision::Allow(grant), Some(first)) => {

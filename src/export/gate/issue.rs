@@ -81,7 +81,7 @@ impl Batch {
         stored: &StoredEntry,
     ) -> Result<Answer> {
         let considered = decide_try_again(stored.at, request, self.view(), self.tx.now());
-        let decision = self.record(asked, request, &considered, Some(stored.index));
+        let decision = self.record(asked, request, &considered, Some(stored));
         match considered.decision {
             Decision::Allow(_) => {
                 let receipt = stored.receipt(&self.customer.to_string());
@@ -122,7 +122,7 @@ impl Batch {
             }
             Decision::Refuse(ref refusal) => {
                 let refusal = refusal.clone();
-                let decision = self.record(asked, request, &considered, Some(stored.index));
+                let decision = self.record(asked, request, &considered, Some(stored));
                 let event = Event::ExportRefused { decision };
                 let receipt = self.append(asked, export, event, Some(&request.subjects), false).await?;
                 Ok(Answer::Refused { refusal, receipt, again: false })

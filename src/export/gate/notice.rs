@@ -55,7 +55,7 @@ impl Ended<'_> {
         let mut line = format!("{export}: authorised {}", chunks(reconciled.chunks, &reconciled.authorised));
         match how {
             Closed::Completed | Closed::Aborted => line.push_str(&format!("; reported as delivered {}", counts(&self.delivered))),
-            Closed::Swept => line.push_str("; never reported"),
+            Closed::Swept | Closed::Voided => line.push_str("; never reported"),
         }
         for (dimension, deviation) in &reconciled.differences {
             line.push_str(&format!("; {dimension}: {deviation}"));
@@ -91,7 +91,7 @@ pub(super) async fn ended(tx: &mut WriteTx, ended: &[Ended<'_>]) -> Result<()> {
         Closed::Aborted => {
             ("export_aborted", "An export was cut off", "A platform has aborted an export of which something may have left.")
         }
-        Closed::Swept => {
+        Closed::Swept | Closed::Voided => {
             ("export_swept", "An export never ended", "Exports were started and never reported complete or aborted. They are closed now.")
         }
     };

@@ -24,7 +24,7 @@ impl Batch {
         let by = &asked.caller.platform;
         let permit = Presented { export: id, by, intact, kid: kid.as_deref(), first_at: first.map(|s| s.at) };
         let considered = decide_redemption(&permit, &request, self.view(), self.tx.now());
-        let decision = self.record(asked, &request, &considered, first.map(|s| s.index));
+        let decision = self.record(asked, &request, &considered, first);
         match (considered.decision, first) {
             (Decision::Allow(grant), None) => {
                 let event = Event::ExportRedeemed { export: id, presented_by: by.clone(), kid, decision };

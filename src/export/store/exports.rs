@@ -28,7 +28,7 @@ pub(super) async fn exports(
     let all = selection.terms.is_none();
     let rows = sqlx::query!(
         r#"SELECT id AS "id: ExportId", request, subjects, granted, redeemed_at IS NOT NULL AS "redeemed!", completed_at IS NOT NULL AS "completed!",
-                  aborted_at IS NOT NULL AS "aborted!", swept_at IS NOT NULL AS "swept!", late_report IS NOT NULL AS "reported_late!", stopped_at IS NOT NULL AS "stopped!",
+                  aborted_at IS NOT NULL AS "aborted!", swept_at IS NOT NULL AS "swept!", epoch < (SELECT h.epoch FROM log_head h WHERE h.customer_id = $1) AS "voided!", late_report IS NOT NULL AS "reported_late!", stopped_at IS NOT NULL AS "stopped!",
                   COALESCE(last_chunk_at, redeemed_at) AS "active_at: Instant", chunks, chunk_rows, chunk_files, chunk_bytes,
                   report->'reconciled' AS reconciled
            FROM export WHERE customer_id = $1 AND ($2 OR id = ANY ($3)
@@ -52,7 +52,12 @@ pub(super) async fn exports(
             let counted = counted(&request, row.redeemed, row.reconciled.as_ref())?;
             let authorised =
                 Volume { rows: unsigned(row.chunk_rows)?, files: unsigned(row.chunk_files)?, bytes: unsigned(row.chunk_bytes)? };
-            let closed = [(row.completed, Closed::Completed), (row.aborted, Closed::Aborted), (row.swept, Closed::Swept)];
+            let closed = [
+                (row.completed, Closed::Completed),
+                (row.aborted, Closed::Aborted),
+                (row.swept, Closed::Swept),
+                (row.voided, Closed::Voided),
+            ];
             let export = ExportFacts {
                 redeemed: row.redeemed,
                 closed: closed.into_iter().find_map(|(is, how)| is.then_some(how)),

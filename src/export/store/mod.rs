@@ -82,7 +82,17 @@ pub async fn facts(conn: &mut PgConnection, customer: CustomerId, selection: &Se
         facts.instructions.iter().filter(|(_, i)| i.versions.values().any(|v| v.scope.once)).map(|(id, _)| id.uuid()).collect();
     facts.exports = exports::exports(conn, customer, selection, now, &ids, &once).await?;
     facts.usage = usage(conn, customer, &ids).await?;
+    facts.unconfirmed = unconfirmed(conn, customer).await?;
     Ok(facts)
+}
+
+/// True while a person of the customer must confirm the state in which a restore left it.
+async fn unconfirmed(conn: &mut PgConnection, customer: CustomerId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM log_epoch WHERE customer_id = $1 AND unconfirmed AND confirmed_at IS NULL) AS "unconfirmed!""#,
+        customer as CustomerId
+    );
+    Ok(found.fetch_one(conn).await?)
 }
 
 async fn agreements(conn: &mut PgConnection, customer: CustomerId) -> Result<BTreeMap<AgreementId, AgreementFacts>> {

@@ -30,6 +30,7 @@ pub struct ExportRow {
     pub completed_at: Option<Instant>,
     pub aborted_at: Option<Instant>,
     pub swept_at: Option<Instant>,
+    pub voided: bool,
     pub report: Option<Value>,
     pub late_report: Option<Value>,
 }
@@ -48,7 +49,7 @@ pub async fn exports(
                   e.redeemed_at AS "redeemed_at: Instant", e.chunks, e.chunk_rows, e.chunk_files, e.chunk_bytes, e.last_chunk_no,
                   e.last_chunk_at AS "last_chunk_at: Instant", c.last_reference AS "last_reference?", e.stopped_at AS "stopped_at: Instant",
                   e.stopped_index, e.completed_at AS "completed_at: Instant", e.aborted_at AS "aborted_at: Instant",
-                  e.swept_at AS "swept_at: Instant", e.report, e.late_report
+                  e.swept_at AS "swept_at: Instant", e.epoch < (SELECT h.epoch FROM log_head h WHERE h.customer_id = $1) AS "voided!", e.report, e.late_report
            FROM export e LEFT JOIN export_chunk c ON c.customer_id = $1 AND c.export_id = e.id AND c.chunk_no = e.last_chunk_no
            WHERE e.customer_id = $1 AND ($2::uuid IS NULL OR e.id = $2) AND ($3::uuid IS NULL OR e.id > $3) ORDER BY e.id LIMIT $4"#,
         customer as CustomerId,

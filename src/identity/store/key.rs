@@ -124,6 +124,16 @@ pub async fn key_by_text(conn: &mut PgConnection, surface: Surface, hash: Digest
     .await?)
 }
 
+/// True while a person of the customer must confirm the state in which a restore left its log.
+pub async fn state_unconfirmed(conn: &mut PgConnection, customer: CustomerId) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM log_epoch WHERE customer_id = $1 AND unconfirmed AND confirmed_at IS NULL) AS "unconfirmed!""#,
+        customer as CustomerId
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Notes the day of use. Two requests may do it at once; the later one then has nothing to do.
 pub async fn used_key(conn: &mut PgConnection, id: ApiKeyId, today: NaiveDate) -> Result<()> {
     sqlx::query!(

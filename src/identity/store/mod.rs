@@ -29,7 +29,7 @@ pub(super) use first_signatory::{
 pub(super) use invitation::{Invitee, accept, insert_invitation, open_invitation, person_for_invitation};
 pub(super) use key::{
     ApiKey, FoundKey, KeyHolder, NewKey, NormalOfKey, approve_key, insert_key, key, key_by_text, keys, live_keys, maker_of_key,
-    platform_exists, revoke_key, used_key,
+    platform_exists, revoke_key, state_unconfirmed, used_key,
 };
 pub(super) use member::{Enroller, Member, end_membership, insert_membership, member, members, to_be_told};
 pub use ops_person::two_persons;

@@ -46,7 +46,11 @@ impl Members {
                 self.member(membership)?.authority.retain(|authority| authority.kind != kind);
             }
             Event::PersonRecovered { membership, authority_suspended, .. } => {
-                self.member(membership)?.suspended |= authority_suspended;
+                self.member(membership)?.suspended = *authority_suspended;
+            }
+            // Who lost authority in the missing entries is not known.
+            Event::EpochOpened { ended, .. } if ended.iter().any(|ended| ended.missing.is_some()) => {
+                self.members.values_mut().for_each(|member| member.suspended = true);
             }
             Event::AuthorityConfirmed { membership } => self.member(membership)?.suspended = false,
             _ => {}
@@ -97,6 +101,7 @@ impl Members {
                 let subjects = signed.versions.get(version).and_then(|version| version.subjects.as_deref());
                 self.could(*membership, signed.kind.into(), &needs(subjects, None), at)
             }
+            Event::StateConfirmed { membership, .. } => self.could(*membership, AuthorityKind::Export, &Needs::AllUnits, at),
             _ => Ok(()),
         }
     }

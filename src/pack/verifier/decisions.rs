@@ -10,7 +10,7 @@ use super::finding::{Check, Findings, Place};
 use super::leaves::{At, Gathered};
 use super::stream::Lines;
 use crate::base::{ExportId, Instant, Selector};
-use crate::evidence::{Applied, Event, Facts, GrantRecord, RULES, RegistryFacts, apply, apply_registry};
+use crate::evidence::{Applied, Closed, Event, Facts, GrantRecord, RULES, RegistryFacts, apply, apply_registry};
 use crate::export::{FirstAnswer, Replayed, decision_of, differs};
 use crate::pack::format::*;
 
@@ -154,7 +154,7 @@ impl<'a> Passage<'a> {
             if let Err(what) = self.registry_up_to(sees) {
                 return self.found.tampered(Check::Decisions, place.clone(), what);
             }
-            first = decision.again_of.and_then(|first| self.firsts.get(&(at.0, first)).copied());
+            first = decision.first_answer(at.0).and_then(|first| self.firsts.get(&first).copied());
         }
         match differs(&Replayed { at: time, event, subjects, first }, &self.facts, &self.registry) {
             Some(what) => self.found.tampered(Check::Decisions, place.clone(), format!("decided again, it comes out otherwise: {what}")),
@@ -189,7 +189,11 @@ impl<'a> Passage<'a> {
         };
         match event {
             Event::ExportPermitted { grant, .. } | Event::ExportPermittedSingle { grant, .. } => self.in_force(grant, time),
-            Event::ExportRedeemed { export, .. } | Event::ChunkAuthorised { export, .. } => self.in_force(permitted(export)?, time),
+            Event::ExportRedeemed { export, .. } | Event::ChunkAuthorised { export, .. } => {
+                let voided = self.facts.exports.get(export).is_some_and(|export| export.closed == Some(Closed::Voided));
+                let grant = permitted(export)?;
+                if voided { Err(format!("{export} is of an epoch before a restore, and void")) } else { self.in_force(grant, time) }
+            }
             Event::ExportCompleted { export, .. } | Event::ExportAborted { export, .. } | Event::ExportSwept { export, .. } => {
                 permitted(export).map(|_| ())
             }
@@ -199,6 +203,9 @@ impl<'a> Passage<'a> {
     }
 
     fn in_force(&self, grant: &GrantRecord, time: Instant) -> Result<(), String> {
+        if self.facts.unconfirmed {
+            return Err("nobody had confirmed the state in which a restore left the log".to_owned());
+        }
         let cited = format!("{} version {}", grant.instruction.id, grant.instruction.version);
         let Some((instruction, version)) = self.facts.version(grant.instruction) else {
             return Err(format!("it cites {cited}, which was never signed"));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::finding::{Check, Findings, Place};
 use super::stream::Lines;
 use crate::base::{Digest, ExportId, Instant, merkle_leaf};
-use crate::evidence::{ENTRY_VERSION, Event, commit_record_bytes, commit_subjects_bytes, push_leaf, root_of_edge};
+use crate::evidence::{ENTRY_VERSION, EndedEpoch, Event, commit_record_bytes, commit_subjects_bytes, push_leaf, root_of_edge};
 use crate::pack::format::*;
 
 /// Epoch and index of an entry.
@@ -46,6 +46,8 @@ pub(super) struct Gathered {
     pub permits: Vec<(At, ExportId)>,
     /// Entries that are named by an answer that was given again.
     pub asked_again: BTreeSet<At>,
+    /// How earlier epochs ended, as the first entry of each later one says.
+    pub opened: BTreeMap<(PackLog, u32), Vec<EndedEpoch>>,
     /// Instants of the first and the last entry of the customer's log.
     pub span: Option<(Instant, Instant)>,
 }
@@ -70,6 +72,8 @@ struct Named {
 struct Again {
     #[serde(default)]
     again_of: Option<u64>,
+    #[serde(default)]
+    again_of_epoch: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +90,11 @@ struct ErasedDocument {
 #[derive(Debug, Deserialize)]
 struct ErasedSubjects {
     entries: Vec<At>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Opening {
+    ended: Vec<EndedEpoch>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -231,8 +240,8 @@ impl Passage<'_> {
     /// Notes which exports the record names, and which entry it answers again.
     fn names(&mut self, index: u64, members: &Members, word: &'static str) {
         let at = (self.part.epoch, index);
-        if let Some(first) = members.decision.as_ref().and_then(|decision| decision.again_of) {
-            let first = (self.part.epoch, first);
+        let first = |again: &Again| again.again_of.map(|index| (again.again_of_epoch.unwrap_or(self.part.epoch), index));
+        if let Some(first) = members.decision.as_ref().and_then(first) {
             self.gathered.asked_again.insert(first);
             let permits = &self.gathered.permits;
             if let Ok(found) = permits.binary_search_by_key(&first, |(at, _)| *at) {
@@ -253,6 +262,12 @@ impl Passage<'_> {
     fn remembers(&mut self, index: u64, leaf: &Leaf<'_>, word: &'static str, record: &str) -> Result<(), serde_json::Error> {
         let at = (self.part.epoch, index);
         match (self.part.log, word) {
+            (_, "epoch.opened") if index > 0 || self.part.epoch == 1 => {
+                self.tampered(Check::Trees, index, "an epoch is opened in the middle of another");
+            }
+            (log, "epoch.opened") => {
+                self.gathered.opened.insert((log, self.part.epoch), serde_json::from_str::<Opening>(record)?.ended);
+            }
             (PackLog::Registry, "log_key.published") => self.gathered.keys.push(serde_json::from_str(record)?),
             (PackLog::Registry, "log_key.withdrawn") => {
                 self.gathered.withdrawn.insert(serde_json::from_str::<Withdrawn>(record)?.kid);
@@ -272,6 +287,14 @@ impl Passage<'_> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Gathered {
+    /// How an epoch ended, as a later one's opening says.
+    pub(super) fn ended(&self, log: PackLog, epoch: u32) -> Option<&EndedEpoch> {
+        let later = self.opened.range((log, epoch + 1)..=(log, u32::MAX));
+        later.flat_map(|(_, ended)| ended).find(|ended| ended.epoch == epoch)
     }
 }
 

@@ -141,9 +141,33 @@ impl Verification<'_> {
         if checkpoints.iter().any(|(log, epoch, ..)| !manifest.logs.iter().any(|part| (part.log, part.epoch) == (*log, *epoch))) {
             self.found.tampered(Check::Trees, Place::file(CHECKPOINTS), "it speaks of a log that the pack does not hold");
         }
+        self.epochs(manifest);
         let published: Vec<Option<[u8; 32]>> = self.gathered.keys.iter().map(|key| public_key(&key.public_key)).collect();
         if self.is_whole(manifest, PackLog::Registry) && published != keys.iter().map(|key| Some(*key)).collect::<Vec<_>>() {
             self.found.tampered(Check::Trees, Place::file(KEYS), "its keys are not those that the registry's log has published");
+        }
+    }
+
+    /// Every later epoch begins with an opening, and one of them says how each earlier epoch ended: with
+    /// these leaves, and with which checkpoint known.
+    fn epochs(&mut self, manifest: &Manifest) {
+        for part in &manifest.logs {
+            let (log, epoch) = (part.log, part.epoch);
+            let Some(held) = self.gathered.sizes.get(&(log, epoch)).copied() else { continue };
+            if epoch > 1 && held > 0 && !self.gathered.opened.contains_key(&(log, epoch)) {
+                self.found.tampered(Check::Trees, Place::entry(log, epoch, 0), "the epoch does not begin with its opening");
+            }
+            let is_last = !manifest.logs.iter().any(|other| other.log == log && other.epoch > epoch);
+            let root = self.gathered.roots.get(&(log, epoch, held)).copied().flatten();
+            let what = match self.gathered.ended(log, epoch) {
+                None if is_last => continue,
+                None => "it ended, and no opening of a later epoch says how",
+                Some(told) if told.size != held || Some(told.root) != root || !told.is_consistent() => {
+                    "the opening of a later epoch says otherwise how it ended"
+                }
+                Some(_) => continue,
+            };
+            self.found.tampered(Check::Trees, Place { index: Some(held), ..Place::log(log, epoch) }, what);
         }
     }
 
@@ -193,7 +217,19 @@ impl Verification<'_> {
             let what = match self.gathered.roots.get(&(part.log, part.epoch, checkpoint.size)) {
                 Some(Some(root)) if *root == checkpoint.root => continue,
                 Some(Some(_)) => format!("its first {} entries are not those of the checkpoint that was kept", checkpoint.size),
-                _ => format!("the checkpoint that was kept is of {} entries, and here are fewer", checkpoint.size),
+                _ => match self.gathered.ended(part.log, part.epoch).and_then(|ended| ended.known) {
+                    // What was lost was told, and up to what was kept.
+                    Some(known) if (known.size, known.root) == (checkpoint.size, checkpoint.root) => continue,
+                    Some(known) if known.size > checkpoint.size => {
+                        let what = format!(
+                            "a checkpoint that was kept is of {} entries; those from {held} on were lost in a restore, as the next epoch says",
+                            checkpoint.size
+                        );
+                        self.found.undecided(Check::Pinned, place, what);
+                        continue;
+                    }
+                    _ => format!("the checkpoint that was kept is of {} entries, and here are fewer", checkpoint.size),
+                },
             };
             self.found.tampered(Check::Pinned, Place { index: Some(checkpoint.size.min(held)), ..place }, what);
         }

@@ -198,9 +198,8 @@ impl Draw {
             format!("INSERT INTO {name} SELECT (jsonb_populate_record(t, jsonb_build_object({}))).* FROM {name} t {at}", another(name));
         let place = match (name, place) {
             ("agreement" | "suspension" | "export", _) => Place::Log("has a row, and no entry"),
-            ("instruction_term" | "instruction_revocation" | "instruction_contest" | "instruction_confirmation", _) => {
-                Place::Log("no entry")
-            }
+            ("instruction_revocation" | "instruction_contest" | "instruction_confirmation", _) => Place::Log("no entry"),
+            ("instruction_term", Place::Thing { id, .. }) => Place::Thing { id, has_entry: false },
             (_, place) => place,
         };
         self.mutation(log, name, "put in twice", vec![sql], place)

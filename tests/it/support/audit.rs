@@ -17,10 +17,15 @@ async fn verified(harness: &Harness, log: LogId, name: &str) -> Vec<StoredEntry>
     let mut read = harness.app.db.read(role, "audit", log).await.unwrap();
     let all = entries(read.conn(), log, (0, 0), 1_000_000, None).await.unwrap();
     let (_, size) = head_of(read.conn(), log).await.unwrap();
-    assert_eq!(all.len() as u64, size, "{name}: the head's size is the number of entries");
     let mut leaves: Vec<Digest> = Vec::new();
-    let mut at = None;
-    for (index, entry) in all.iter().enumerate() {
+    let (mut at, mut epoch) = (None, 1);
+    for (place, entry) in all.iter().enumerate() {
+        if entry.epoch != epoch {
+            assert_eq!(entry.word, "epoch.opened", "{name}: a later epoch begins with its opening");
+            epoch = entry.epoch;
+            leaves.clear();
+        }
+        let (index, is_last) = (leaves.len(), all.get(place + 1).is_none_or(|next| next.epoch != epoch));
         assert_eq!(entry.index, index as u64, "{name}: no gap");
         assert!(at.is_none_or(|at| at <= entry.at), "{name}: time does not run backwards at {index}");
         at = Some(entry.at);
@@ -38,10 +43,11 @@ async fn verified(harness: &Harness, log: LogId, name: &str) -> Vec<StoredEntry>
             );
         }
         leaves.push(entry.leaf_hash);
-        if index % 7 == 0 || index + 1 == all.len() {
+        if index % 7 == 0 || is_last {
             assert_eq!(root(&leaves), entry.root, "{name}: root at {index}");
         }
     }
+    assert_eq!(leaves.len() as u64, size, "{name}: the head's size is the number of entries");
     all
 }
 

@@ -14,10 +14,9 @@ use mandate::demo::Access;
 use mandate::evidence::LogNotary;
 use mandate::export::PermitSigner;
 use mandate::identity::{PasswordHasher, PasswordParams, SecretsKey, TotpSecret, step_at};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
 use super::client::Client;
 use super::crashing::Crashing;
@@ -67,6 +66,18 @@ pub async fn run_today(test: impl AsyncFnOnce(&Harness)) {
     let now = SystemClock::default().now();
     let (database, access) = loaded(&shared.server, now).await;
     run_in(shared, database, access, now, test).await;
+}
+
+/// The same on a server that the test may restore; nothing is audited at the end.
+pub async fn run_on(server: &PrivateServer, test: impl AsyncFnOnce(&Harness)) {
+    super::logged::collect();
+    let start = START.parse().unwrap();
+    let (database, access) = loaded(server, start).await;
+    let harness = Harness::open(database, access, start, 10);
+    test(&harness).await;
+    harness.app.db.close().await;
+    let _ = std::fs::remove_dir_all(&harness.mail);
+    let _ = std::fs::remove_dir_all(&harness.checkpoints);
 }
 
 /// The same without the audit: for a test that means to break its world.
@@ -130,12 +141,35 @@ async fn loaded(server: &PrivateServer, start: Instant) -> (Opened, Access) {
 
 impl Harness {
     fn open(database: Opened, access: Access, start: Instant, connections: u32) -> Self {
-        let clock = Arc::new(FixedClock::new(start));
-        let seed = database.name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
-        let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
         let mail = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", database.name));
-        std::fs::create_dir_all(&mail).unwrap();
         let checkpoints = mail.with_file_name(format!("checkpoints-{}", database.name));
+        let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
+        let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
+        let factors = Mutex::new(factors.collect());
+        Self::in_place(database, access, Arc::new(FixedClock::new(start)), connections, (mail, checkpoints), factors, 7)
+    }
+
+    /// The same world on another database, as a backup brought it back: clock, mail, checkpoints and
+    /// what people know are as they were.
+    pub fn restored(&self, database: Opened) -> Self {
+        let factors = Mutex::new(self.factors.lock().unwrap().clone());
+        let place = (self.mail.clone(), self.checkpoints.clone());
+        // Other randomness than before, also where the database has the same name.
+        Self::in_place(database, self.access.clone(), self.clock.clone(), 10, place, factors, 8)
+    }
+
+    fn in_place(
+        database: Opened,
+        access: Access,
+        clock: Arc<FixedClock>,
+        connections: u32,
+        (mail, checkpoints): (PathBuf, PathBuf),
+        factors: Mutex<BTreeMap<String, (TotpSecret, i64)>>,
+        first: u64,
+    ) -> Self {
+        let seed = database.name.bytes().fold(first, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let db = Db::new(&database.urls, connections, clock.clone(), Arc::new(SeededEntropy::new(seed))).unwrap();
+        std::fs::create_dir_all(&mail).unwrap();
         std::fs::create_dir_all(&checkpoints).unwrap();
         let permits = PermitSigner::from_pem(PERMIT_KEY, "https://mandate.test").unwrap();
         let params = PasswordParams { memory_kib: 8, passes: 1, lanes: 1 };
@@ -151,9 +185,6 @@ impl Harness {
             alarms: mandate::config::Config::load(&mandate::config::Environment::default(), None, &[]).unwrap().alarms,
         });
         let nobody = Client { router: mandate::app::router(app.clone()).unwrap(), token: None };
-        let secret = |text: &String| (TotpSecret::from_base32(text).unwrap(), 0);
-        let factors = access.logins.iter().filter_map(|l| Some((l.email.clone(), secret(l.totp_secret.as_ref()?))));
-        let factors = Mutex::new(factors.collect());
         Self { app, clock, access, nobody, database, mail, checkpoints, factors }
     }
 
@@ -303,19 +334,6 @@ impl Harness {
     pub fn platform(&self, platform: &str) -> Client {
         let key = self.access.keys.iter().find(|k| k.platform == platform).unwrap();
         self.nobody.with(&key.key)
-    }
-
-    /// All logs of the database: id, kind, name.
-    pub async fn logs(&self) -> Vec<(Uuid, String, String)> {
-        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
-        sqlx::query_as("SELECT id, kind, name FROM log ORDER BY id").fetch_all(&mut owner).await.unwrap()
-    }
-
-    /// Jobs that wait, by kind.
-    pub async fn jobs(&self) -> BTreeMap<String, i64> {
-        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
-        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT kind, count(*) FROM job GROUP BY kind").fetch_all(&mut owner).await.unwrap();
-        rows.into_iter().collect()
     }
 
     /// Drafts and signs an instruction; gives its id.

@@ -1,6 +1,8 @@
 //! Direct SQL as a role of the database, as the service would log in with it, acting for one
 //! customer; and what an error of the database says.
 
+use std::collections::BTreeMap;
+
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -71,4 +73,19 @@ pub fn said(error: &sqlx::Error) -> String {
 /// The bare id behind a text id.
 pub fn bare(id: &str) -> Uuid {
     id.split_once('_').unwrap().1.parse().unwrap()
+}
+
+impl Harness {
+    /// All logs of the database: id, kind, name.
+    pub async fn logs(&self) -> Vec<(Uuid, String, String)> {
+        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
+        sqlx::query_as("SELECT id, kind, name FROM log ORDER BY id").fetch_all(&mut owner).await.unwrap()
+    }
+
+    /// Jobs that wait, by kind.
+    pub async fn jobs(&self) -> BTreeMap<String, i64> {
+        let mut owner = mandate::db::connect(self.database.owner_url.expose_secret()).await.unwrap();
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT kind, count(*) FROM job GROUP BY kind").fetch_all(&mut owner).await.unwrap();
+        rows.into_iter().collect()
+    }
 }

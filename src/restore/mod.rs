@@ -1,0 +1,14 @@
+//! After a restore of the database: it is declared, or seen by what was kept outside; every log opens
+//! another epoch before anything else is recorded; what was permitted before is void; and a customer
+//! whose log lost entries confirms its state before anything leaves. Otherwise a backup would bring
+//! back to life what was withdrawn after it was made.
+
+mod api;
+mod decide;
+mod notice;
+mod run;
+mod store;
+
+pub use api::routes;
+pub use decide::{Database, Held, endings, seen};
+pub use run::{OpenedEpoch, Taken, opened_epochs, take_in};

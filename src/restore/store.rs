@@ -1,0 +1,150 @@
+//! All SQL of restores: the one that is being taken in, the epochs that it opens, and who confirmed
+//! the state with which an epoch began.
+
+use sqlx::postgres::PgConnection;
+
+use crate::base::{CustomerId, Error, Instant, MembershipId, RestoreId, Result, TypedId};
+use crate::db::{LogId, WriteTx};
+use crate::evidence::{EndedEpoch, RestoreGround};
+use crate::identity::Signatory;
+
+use super::decide::Database;
+
+/// A restore that is being taken in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Restore {
+    pub id: RestoreId,
+    pub ground: RestoreGround,
+    pub registry_shorter: bool,
+}
+
+/// The restore that is not finished, if there is one.
+pub(super) async fn unfinished(conn: &mut PgConnection) -> Result<Option<Restore>> {
+    let row = sqlx::query!(r#"SELECT id AS "id: RestoreId", ground, registry_shorter FROM restore WHERE finished_at IS NULL"#);
+    let Some(row) = row.fetch_optional(conn).await? else { return Ok(None) };
+    let ground = row.ground.parse().map_err(Error::internal)?;
+    Ok(Some(Restore { id: row.id, ground, registry_shorter: row.registry_shorter }))
+}
+
+/// Begins to take a restore in; every session ends with it. How many did.
+pub(super) async fn begin(tx: &mut WriteTx, restore: &Restore, database: &Database) -> Result<i64> {
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO restore (id, ground, registry_shorter, system_identifier, timeline, began_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        restore.id as RestoreId,
+        restore.ground.word(),
+        restore.registry_shorter,
+        database.system_identifier,
+        i64::from(database.timeline),
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(sqlx::query_scalar!(r#"SELECT end_sessions($1) AS "ended!""#, now as Instant).fetch_one(tx.conn()).await?)
+}
+
+/// Ends it, once every log has opened its epoch. False if another process did.
+pub(super) async fn finish(conn: &mut PgConnection, id: RestoreId, now: Instant) -> Result<bool> {
+    let done = sqlx::query!("UPDATE restore SET finished_at = $2 WHERE id = $1 AND finished_at IS NULL", id as RestoreId, now as Instant);
+    Ok(done.execute(conn).await?.rows_affected() == 1)
+}
+
+/// True if the log has opened its epoch for this restore.
+pub(super) async fn has_opened(conn: &mut PgConnection, log: LogId, restore: RestoreId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM log_epoch WHERE customer_id = $1 AND restore_id = $2) AS "opened!""#,
+        log.0,
+        restore as RestoreId
+    );
+    Ok(found.fetch_one(conn).await?)
+}
+
+fn signed(number: impl TryInto<i64>) -> Result<i64> {
+    number.try_into().map_err(|_| Error::internal("a number larger than a column holds"))
+}
+
+/// Opens a log's next epoch: an empty tree, which the transaction's next entry begins.
+pub(super) async fn open(tx: &mut WriteTx, restore: &Restore, ended: &[EndedEpoch], next: u32, unconfirmed: bool) -> Result<()> {
+    let (log, now, epoch) = (tx.home(), tx.now(), i32::try_from(next).map_err(Error::internal)?);
+    let moved = sqlx::query_scalar!(r#"SELECT open_epoch($1, $2) AS "moved!""#, log.0, epoch).fetch_one(tx.conn()).await?;
+    if !moved {
+        return Err(Error::internal("a head that did not open its epoch"));
+    }
+    let head = tx.head(log)?;
+    (head.epoch, head.size) = (epoch, 0);
+    head.edge.clear();
+    let missing = ended.iter().find_map(|ended| ended.missing.map(|missing| (ended.epoch, missing)));
+    sqlx::query!(
+        "INSERT INTO log_epoch (customer_id, epoch, restore_id, missing_epoch, missing_from, missing_until, unconfirmed, opened_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        log.0,
+        epoch,
+        restore.id as RestoreId,
+        missing.map(|(epoch, _)| i32::try_from(epoch)).transpose().map_err(Error::internal)?,
+        missing.map(|(_, (from, _))| signed(from)).transpose()?,
+        missing.map(|(_, (_, until))| signed(until)).transpose()?,
+        unconfirmed,
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Suspends the authority of every member, as a recovery would.
+pub(super) async fn suspend_authority(tx: &mut WriteTx, restore: &Restore) -> Result<()> {
+    let (log, now) = (tx.home(), tx.now());
+    sqlx::query!(
+        "INSERT INTO authority_suspension (customer_id, membership_id, recovery_id, suspended_at)
+         SELECT customer_id, id, $2, $3 FROM membership WHERE customer_id = $1 AND ended_at IS NULL",
+        log.0,
+        restore.id.uuid(),
+        now as Instant
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How far the logs are in the database, by name.
+pub(super) struct Opened {
+    pub log: String,
+    pub epoch: i32,
+    pub restore: RestoreId,
+    pub missing_epoch: Option<i32>,
+    pub missing_from: Option<i64>,
+    pub missing_until: Option<i64>,
+    pub unconfirmed: bool,
+    pub opened_at: Instant,
+    pub confirmed_at: Option<Instant>,
+}
+
+/// Epochs that restores opened: of all logs as ops reads, in a customer's transaction of its own.
+pub(super) async fn opened(conn: &mut PgConnection, log: Option<LogId>) -> Result<Vec<Opened>> {
+    let rows = sqlx::query_as!(
+        Opened,
+        r#"SELECT l.name AS log, e.epoch, e.restore_id AS "restore: RestoreId", e.missing_epoch, e.missing_from, e.missing_until, e.unconfirmed,
+                  e.opened_at AS "opened_at: Instant", e.confirmed_at AS "confirmed_at: Instant"
+           FROM log_epoch e JOIN log l ON l.id = e.customer_id
+           WHERE $1::uuid IS NULL OR e.customer_id = $1 ORDER BY e.customer_id, e.epoch"#,
+        log.map(|log| log.0)
+    );
+    Ok(rows.fetch_all(conn).await?)
+}
+
+/// Notes who confirmed the state with which the present epoch began, and with it those before.
+pub(super) async fn confirm(tx: &mut WriteTx, by: Signatory, customer: CustomerId) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE log_epoch SET confirmed_at = $2, confirmed_by = $3 WHERE customer_id = $1 AND unconfirmed AND confirmed_at IS NULL",
+        customer as CustomerId,
+        now as Instant,
+        by.membership() as MembershipId
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::internal("a state that nobody has to confirm"));
+    }
+    Ok(())
+}
