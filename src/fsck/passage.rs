@@ -60,6 +60,12 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
     let mut read = db.read_to_check("fsck", id).await?;
     let mut passage = Passage::new(log.name(), checkpoints);
     let is_whole = verified.is_none();
+    if is_whole && let Some((epoch, index)) = super::store::misplaced(read.conn(), id).await? {
+        let what = format!("an entry stands at the index {index} of epoch {epoch}, which is no place");
+        let index = u64::try_from(index).unwrap_or(0);
+        differences.push(Difference { origin: log.origin.clone(), index: Some(index), what });
+        return Ok(Checked { differences, undecided: Vec::new(), entries: 0, reached: passage.reached() });
+    }
     if let Some(verified) = verified {
         let partial = partial(&mut read, id, verified).await?;
         passage = passage.after(verified, partial);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::effects::Unequal;
 use crate::base::{Code, Digest, ExportId, Instant, InstructionId, Scope, TypedId, Volume};
@@ -48,8 +49,10 @@ fn named_by(table: &str) -> Option<(&'static str, &'static [&'static str])> {
     })
 }
 
+/// A part of a name as it is told: an id as everywhere, without hyphens.
 fn part(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), |text| text.replace('-', ""))
+    let Some(text) = value.as_str() else { return value.to_string() };
+    text.parse::<Uuid>().map_or_else(|_| text.to_owned(), |id| id.simple().to_string())
 }
 
 fn name(table: &'static str, parts: &[Value]) -> Name {

@@ -48,6 +48,12 @@ pub(super) async fn without_head(conn: &mut PgConnection) -> Result<Vec<(LogId, 
     Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (LogId(row.id), row.name)).collect())
 }
 
+/// An entry at a place that is none, which nothing could read.
+pub(super) async fn misplaced(conn: &mut PgConnection, log: LogId) -> Result<Option<(i32, i64)>> {
+    let query = sqlx::query!("SELECT epoch, index FROM log_entry WHERE customer_id = $1 AND (epoch < 1 OR index < 0) LIMIT 1", log.0);
+    Ok(query.fetch_optional(conn).await?.map(|row| (row.epoch, row.index)))
+}
+
 /// Takes every row of a customer's effects, one after the other.
 pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows: &mut Rows) -> Result<()> {
     let query = sqlx::query!(
