@@ -205,12 +205,14 @@ impl Db {
         Ok(read)
     }
 
-    /// The same whether the log is in quarantine or not: for checking it.
+    /// The same whether the log is in quarantine or not: for checking it. The effects of logs that are no
+    /// customer's are read by the role of operations.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub async fn read_to_check(&self, name: &'static str, home: LogId) -> Result<ReadTx> {
-        self.begin_read(Role::App, name, home).await.map(|(read, _)| read)
+        let role = if [LogId::REGISTRY, LogId::PROCESSOR].contains(&home) { Role::Ops } else { Role::App };
+        self.begin_read(role, name, home).await.map(|(read, _)| read)
     }
 
     async fn begin_read(&self, role: Role, name: &'static str, home: LogId) -> Result<(ReadTx, tenant::Tenant)> {

@@ -30,23 +30,24 @@ pub(super) struct Checked {
     pub reached: Reached,
 }
 
-/// The facts of a customer as its entries rebuild them, and the rows as they state them.
+/// The rows of a log as its entries state them, and a customer's facts as they rebuild them.
 struct Rebuilt {
-    facts: Facts,
-    named: Named,
     rows: Rows,
+    facts: Option<(Facts, Named)>,
 }
 
 impl Rebuilt {
-    fn of(log: &str) -> Self {
-        Self { facts: Facts::default(), named: Named::default(), rows: Rows::of(log) }
+    fn of(log: &LogView) -> Self {
+        Self { rows: Rows::of(log.name()), facts: (log.kind == "customer").then(Default::default) }
     }
 
     fn take(&mut self, entry: &StoredEntry) -> Result<()> {
         let (event, subjects) = (entry.event()?, entry.selectors()?);
-        self.named.take((entry.epoch, entry.index), &event);
         self.rows.take(entry, &event);
-        apply(&mut self.facts, Applied { epoch: entry.epoch, index: entry.index, event: &event, subjects: subjects.as_deref() });
+        if let Some((facts, named)) = &mut self.facts {
+            named.take((entry.epoch, entry.index), &event);
+            apply(facts, Applied { epoch: entry.epoch, index: entry.index, event: &event, subjects: subjects.as_deref() });
+        }
         Ok(())
     }
 }
@@ -70,7 +71,7 @@ pub(super) async fn check_log(db: &Db, log: &LogView, verified: Option<Reached>,
         let partial = partial(&mut read, id, verified).await?;
         passage = passage.after(verified, partial);
     }
-    let mut rebuilt = (is_whole && log.kind == "customer").then(|| Rebuilt::of(log.name()));
+    let mut rebuilt = is_whole.then(|| Rebuilt::of(log));
     let (mut undecided, mut count) = (Vec::new(), 0);
     let mut next = verified.map_or((0, 0), |verified| (verified.epoch, verified.size));
     loop {
@@ -163,17 +164,19 @@ async fn strange_tiles(read: &mut ReadTx, log: LogId, name: &str, epoch: u32, du
 }
 
 async fn effects(read: &mut ReadTx, log: &LogView, rebuilt: Rebuilt) -> Result<Vec<Difference>> {
-    let (customer, now) = (CustomerId::from(log.id()), read.now());
-    let Rebuilt { facts: rebuilt, named, mut rows } = rebuilt;
-    super::store::effects(read.conn(), customer, &mut rows).await?;
+    let Rebuilt { facts: rebuilt, mut rows } = rebuilt;
+    super::store::effects(read.conn(), LogId(log.id()), &log.kind, &mut rows).await?;
     let mut unequal = rows.end();
-    // What a row says otherwise is not told a second time as a fact.
-    let told: BTreeSet<_> = unequal.iter().map(|unequal| unequal.at).collect();
-    match facts(read.conn(), customer, &Selection::everything(), now).await {
-        Ok(stored) => unequal.extend(compare(&rebuilt, &stored, &named).into_iter().filter(|unequal| !told.contains(&unequal.at))),
-        // A value that no decision could read is found in its row.
-        Err(_) if !unequal.is_empty() => {}
-        Err(error) => return Err(error),
+    if let Some((rebuilt, named)) = rebuilt {
+        // What a row says otherwise is not told a second time as a fact.
+        let told: BTreeSet<_> = unequal.iter().map(|unequal| unequal.at).collect();
+        let now = read.now();
+        match facts(read.conn(), CustomerId::from(log.id()), &Selection::everything(), now).await {
+            Ok(stored) => unequal.extend(compare(&rebuilt, &stored, &named).into_iter().filter(|unequal| !told.contains(&unequal.at))),
+            // A value that no decision could read is found in its row.
+            Err(_) if !unequal.is_empty() => {}
+            Err(error) => return Err(error),
+        }
     }
     let told = unequal.into_iter().map(|unequal| Difference {
         origin: origin(log.name(), unequal.at.map_or(log.epoch, |(epoch, _)| epoch)),

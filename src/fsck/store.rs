@@ -3,6 +3,7 @@
 //! about itself.
 
 use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
@@ -54,9 +55,37 @@ pub(super) async fn misplaced(conn: &mut PgConnection, log: LogId) -> Result<Opt
     Ok(query.fetch_optional(conn).await?.map(|row| (row.epoch, row.index)))
 }
 
-/// Takes every row of a customer's effects, one after the other.
-pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows: &mut Rows) -> Result<()> {
-    let query = sqlx::query!(
+struct Effect {
+    of: String,
+    row: Value,
+}
+
+/// Takes every row of a log's effects, one after the other; a platform's log has none of its own.
+pub(super) async fn effects(conn: &mut PgConnection, log: LogId, kind: &str, rows: &mut Rows) -> Result<()> {
+    match kind {
+        "customer" => {
+            let customer = CustomerId::from(log.0);
+            taken(of_gate(conn, customer), rows).await?;
+            taken(of_institution(conn, customer), rows).await
+        }
+        "registry" => taken(of_registry(conn), rows).await,
+        "processor" => taken(of_processor(conn), rows).await,
+        _ => Ok(()),
+    }
+}
+
+async fn taken(mut stored: BoxStream<'_, sqlx::Result<Effect>>, rows: &mut Rows) -> Result<()> {
+    while let Some(effect) = stored.try_next().await? {
+        if let Value::Object(columns) = &effect.row {
+            rows.stored(&effect.of, columns);
+        }
+    }
+    Ok(())
+}
+
+fn of_gate(conn: &mut PgConnection, customer: CustomerId) -> BoxStream<'_, sqlx::Result<Effect>> {
+    sqlx::query_as!(
+        Effect,
         r#"SELECT 'instruction_usage' AS "of!", to_jsonb(t) AS "row!" FROM instruction_usage t WHERE t.customer_id = $1
            UNION ALL SELECT 'agreement', to_jsonb(t) FROM agreement t WHERE t.customer_id = $1
            UNION ALL SELECT 'suspension', to_jsonb(t) FROM suspension t WHERE t.customer_id = $1
@@ -68,14 +97,58 @@ pub(super) async fn effects(conn: &mut PgConnection, customer: CustomerId, rows:
            UNION ALL SELECT 'export', to_jsonb(t) FROM export t WHERE t.customer_id = $1
            UNION ALL SELECT 'export_chunk', to_jsonb(t) FROM export_chunk t WHERE t.customer_id = $1"#,
         customer as CustomerId
-    );
-    let mut stored = query.fetch(conn);
-    while let Some(row) = stored.try_next().await? {
-        if let Value::Object(columns) = &row.row {
-            rows.stored(&row.of, columns);
-        }
-    }
-    Ok(())
+    )
+    .fetch(conn)
+}
+
+/// The columns that the service may read: no hash of a secret is among them.
+fn of_institution(conn: &mut PgConnection, customer: CustomerId) -> BoxStream<'_, sqlx::Result<Effect>> {
+    sqlx::query_as!(
+        Effect,
+        r#"SELECT 'customer' AS "of!", to_jsonb(t) AS "row!" FROM own_customer() t
+           UNION ALL SELECT 'external_id', to_jsonb(t) FROM own_external_ids() t
+           UNION ALL SELECT 'unit', to_jsonb(t) FROM unit t WHERE t.customer_id = $1
+           UNION ALL SELECT 'membership', to_jsonb(t) FROM membership t WHERE t.customer_id = $1
+           UNION ALL SELECT 'authority', to_jsonb(t) FROM authority t WHERE t.customer_id = $1
+           UNION ALL SELECT 'authority_suspension', to_jsonb(t) FROM authority_suspension t WHERE t.customer_id = $1
+           UNION ALL SELECT 'api_key', to_jsonb(t) FROM (
+               SELECT id, role, created_at, expires_at, revoked_at FROM api_key WHERE customer_id = $1) t
+           UNION ALL SELECT 'first_signatory', to_jsonb(t) FROM first_signatory t WHERE t.customer_id = $1
+           UNION ALL SELECT 'account_recovery', to_jsonb(t) FROM (
+               SELECT id, agreement_id, membership_id, proposed_at, approved_at, delivered_at, opens_at, closes_at, accepted_at, withdrawn_at
+               FROM account_recovery WHERE customer_id = $1) t
+           UNION ALL SELECT 'recipient', to_jsonb(t) FROM recipient t WHERE t.customer_id = $1
+           UNION ALL SELECT 'document', to_jsonb(t) FROM document t WHERE t.customer_id = $1"#,
+        customer as CustomerId
+    )
+    .fetch(conn)
+}
+
+fn of_registry(conn: &mut PgConnection) -> BoxStream<'_, sqlx::Result<Effect>> {
+    sqlx::query_as!(
+        Effect,
+        r#"SELECT 'purpose' AS "of!", to_jsonb(t) AS "row!" FROM purpose t
+           UNION ALL SELECT 'data_category', to_jsonb(t) FROM data_category t
+           UNION ALL SELECT 'channel', to_jsonb(t) FROM channel t
+           UNION ALL SELECT 'eea_membership', to_jsonb(t) FROM eea_membership t
+           UNION ALL SELECT 'public_holiday', to_jsonb(t) FROM public_holiday t
+           UNION ALL SELECT 'platform', to_jsonb(t) FROM platform t
+           UNION ALL SELECT 'platform_suspension', to_jsonb(t) FROM platform_suspension t
+           UNION ALL SELECT 'permit_key', to_jsonb(t) FROM permit_key t
+           UNION ALL SELECT 'log_key', to_jsonb(t) FROM log_key t"#
+    )
+    .fetch(conn)
+}
+
+fn of_processor(conn: &mut PgConnection) -> BoxStream<'_, sqlx::Result<Effect>> {
+    sqlx::query_as!(
+        Effect,
+        r#"SELECT 'ops_person' AS "of!", to_jsonb(t) AS "row!" FROM (
+               SELECT id, role, created_at, admitted_at, ended_at, recovered_at FROM ops_person) t
+           UNION ALL SELECT 'api_key', to_jsonb(t) FROM (
+               SELECT id, surface, platform, created_at, expires_at, approved_at, revoked_at FROM api_key WHERE customer_id IS NULL) t"#
+    )
+    .fetch(conn)
 }
 
 /// Begins a quarantine; one that has begun stays as it is.

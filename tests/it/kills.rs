@@ -17,12 +17,15 @@ use mandate::fsck::{Verdict, check};
 
 use crate::support::{Crashing, Harness, KARI, Server, Spawn, connect_as_owner, instruction, run_crashing, run_today, run_unaudited};
 use judge::Judge;
-use load::{Ended, Line, Load};
+use load::{Ended, Line, Load, Person};
 
 /// Kills in one world: each is followed by a check of all of it.
 const WORLD: usize = 25;
 /// After how long a key that a killed process had claimed is free for another try.
 const LEFT_BEHIND: Duration = Duration::from_secs(61);
+
+/// A step-up holds for five minutes.
+const STEP_UP_AGAIN: Duration = Duration::from_secs(120);
 
 /// What came of the kills.
 #[derive(Default, Debug)]
@@ -80,6 +83,8 @@ struct Storm<'a> {
     victim: Victim<'a>,
     server: Server,
     lines: Vec<Line>,
+    persons: Vec<Person>,
+    stepped_up: Instant,
     judge: Judge,
     tally: &'a mut Tally,
 }
@@ -88,20 +93,26 @@ impl<'a> Storm<'a> {
     async fn of(h: &'a Harness, victim: Victim<'a>, spawn: Option<Spawn>, tally: &'a mut Tally) -> Self {
         let kari = h.person(KARI).await;
         h.signed(&kari, &instruction()).await;
-        let lines = match spawn {
-            Some(_) => Line::suspending(h).await,
+        let (lines, persons) = match spawn {
+            Some(_) => (Line::suspending(h).await, Vec::new()),
             None => Line::all(h).await,
         };
         let server = match spawn {
             Some(spawn) => Server::start_by(h, "killed", spawn).await,
             None => Server::start(h, "killed").await,
         };
-        Self { h, victim, server, lines, judge: Judge::of(h), tally }
+        Self { h, victim, server, lines, persons, stepped_up: Instant::now(), judge: Judge::of(h), tally }
     }
 
     /// Load, a kill at a random moment of it, a restart, and the check of everything.
     async fn kill(&mut self) {
         let number = self.tally.kills;
+        if self.stepped_up.elapsed() > STEP_UP_AGAIN {
+            for (client, email) in &self.persons {
+                self.h.step_up(client, email).await;
+            }
+            self.stepped_up = Instant::now();
+        }
         let load = Load::begin(&self.lines, &self.server.base, number);
         tokio::time::sleep(pause(number)).await;
         match self.victim {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use mandate::fsck::{Report, Verdict, check, release};
 use sqlx::PgConnection;
 
-use crate::support::{Harness, run, superuser, try_sql};
+use crate::support::{Harness, run_unaudited, superuser, try_sql};
 use draw::{Draw, Mutation, Place};
 use place::{SAVED, filled};
 
@@ -70,7 +70,8 @@ fn names(report: &Report, place: &Place) -> bool {
 // prepared, and a used volume below nothing.
 #[tokio::test]
 async fn every_drawn_change_of_a_row_is_found_with_its_place() {
-    run(async |h: &Harness| {
+    // Undoing takes the processor's own entries of quarantines away too, so its log is not what was kept outside.
+    run_unaudited(async |h: &Harness| {
         // The alarm is an error in the log, which no test may leave: here it is meant.
         let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
         let logs = filled(h).await;

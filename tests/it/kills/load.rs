@@ -58,13 +58,17 @@ fn token(client: Client) -> String {
 
 impl Line {
     /// Platforms at four customers, two of them at the one that permits, and persons of two.
-    pub async fn all(h: &Harness) -> Vec<Self> {
+    /// Those persons too, whose step-up ends.
+    pub async fn all(h: &Harness) -> (Vec<Self>, Vec<Person>) {
         let key = token(h.platform("itslearning"));
         let mut lines: Vec<_> = [0, 0, 1, 2, 3].map(|place| Self { kind: Kind::Platform, place, token: key.clone() }).into();
+        let mut persons = Vec::new();
         for (place, email) in [(1, "mette.holm@soby.example"), (2, "j.voss@elbtal.example")] {
-            lines.push(Self { kind: Kind::Person { releases: true }, place, token: token(h.person(email).await) });
+            let client = h.person(email).await;
+            lines.push(Self { kind: Kind::Person { releases: true }, place, token: token(client.clone()) });
+            persons.push((client, email));
         }
-        lines
+        (lines, persons)
     }
 
     /// Persons of one customer who only suspend.
@@ -153,6 +157,9 @@ impl Sent {
         }
     }
 }
+
+/// A person's client, and the address.
+pub type Person = (Client, &'static str);
 
 /// All lines at once.
 pub struct Load(Vec<JoinHandle<Ended>>);

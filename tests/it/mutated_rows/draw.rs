@@ -11,7 +11,7 @@ use crate::support::bare;
 
 /// Columns that no entry states, so that no change of them can be found by the entries, and why they
 /// may stand apart.
-const UNSTATED: [(&str, &str); 13] = [
+const UNSTATED: [(&str, &str); 31] = [
     // How an entry is looked up, and what makes it the one answer to an idempotency key; what it says of the
     // platform is in its record.
     ("log_entry", "id"),
@@ -27,6 +27,25 @@ const UNSTATED: [(&str, &str); 13] = [
     ("suspension", "released_by"),
     ("suspension", "release_id"),
     ("instruction_contest", "contested_by"),
+    ("membership", "invited_name"),
+    ("membership", "accepted_at"),
+    ("first_signatory", "name"),
+    ("first_signatory", "proposed_by"),
+    ("first_signatory", "approved_by"),
+    ("first_signatory", "withdrawn_by"),
+    ("first_signatory", "notice_id"),
+    ("document", "stored_by"),
+    ("api_key", "name"),
+    ("api_key", "created_by"),
+    ("api_key", "approved_by"),
+    // A secret, and what is no right: of a customer's key, all that the gate's keys have.
+    ("api_key", "secret_hash"),
+    ("api_key", "last_used_on"),
+    ("api_key", "surface"),
+    ("api_key", "platform"),
+    ("api_key", "approved_at"),
+    ("api_key", "normal_customers"),
+    ("api_key", "normal_rows"),
     // Only together with the reference, which is checked with its commitment.
     ("export_chunk", "last_nonce"),
 ];
@@ -87,6 +106,7 @@ fn thing(table: &str) -> &'static str {
         "export_chunk" => "export_id",
         "instruction_version" | "instruction_term" | "instruction_revocation" | "instruction_usage" => "instruction_id",
         "instruction_confirmation" => "contest_id",
+        "authority" => "membership_id",
         _ => "id",
     }
 }
@@ -94,7 +114,16 @@ fn thing(table: &str) -> &'static str {
 /// What makes a second row of one that is there.
 fn another(table: &str) -> &'static str {
     match table {
-        "agreement" | "suspension" | "export" | "instruction_contest" => "'id', gen_random_uuid()",
+        "agreement"
+        | "suspension"
+        | "export"
+        | "instruction_contest"
+        | "membership"
+        | "first_signatory"
+        | "api_key"
+        | "recipient"
+        | "document" => "'id', gen_random_uuid()",
+        "authority" => "'granted_at', '2020-02-02'",
         "instruction_version" | "instruction_term" => "'version', 77",
         "instruction_revocation" => "'instruction_id', gen_random_uuid()",
         "instruction_confirmation" => "'contest_id', gen_random_uuid()",
@@ -197,7 +226,11 @@ impl Draw {
         let sql =
             format!("INSERT INTO {name} SELECT (jsonb_populate_record(t, jsonb_build_object({}))).* FROM {name} t {at}", another(name));
         let place = match (name, place) {
-            ("agreement" | "suspension" | "export", _) => Place::Log("has a row, and no entry"),
+            (
+                "agreement" | "suspension" | "export" | "membership" | "authority" | "first_signatory" | "api_key" | "recipient"
+                | "document",
+                _,
+            ) => Place::Log("has a row, and no entry"),
             ("instruction_revocation" | "instruction_contest" | "instruction_confirmation", _) => Place::Log("no entry"),
             ("instruction_term", Place::Thing { id, .. }) => Place::Thing { id, has_entry: false },
             (_, place) => place,
@@ -253,6 +286,7 @@ impl Draw {
             }
             "text" => format!("'{}'", self.word(before).replace('\'', "''")),
             "uuid" => "gen_random_uuid()".to_owned(),
+            "_text" => format!("'{}'::text[] || 'x'::text", before.replace('\'', "''")),
             "int2" | "int4" | "int8" => {
                 let (before, by): (i64, i64) = (before.parse().unwrap(), [1, -1, 2, 100][usize::try_from(self.below(4)).unwrap()]);
                 (before + by).to_string()
@@ -352,6 +386,8 @@ fn made_up(kind: &str) -> &'static str {
         "jsonb" => "'{}'::jsonb",
         "text" => "'x'",
         "uuid" => "gen_random_uuid()",
+        "_text" => "'{x}'::text[]",
+        "date" => "'2026-11-30'::date",
         "timestamptz" => "'2026-11-30T00:00:00Z'::timestamptz",
         _ => "1",
     }

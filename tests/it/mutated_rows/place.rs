@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Harness, KARI, PRIVACY, export, instruction, with};
 
 /// Tables whose rows are changed.
-pub const SAVED: [&str; 13] = [
+pub const SAVED: [&str; 19] = [
     "log_entry",
     "log_head",
     "log_tile",
@@ -21,11 +21,31 @@ pub const SAVED: [&str; 13] = [
     "instruction_usage",
     "export",
     "export_chunk",
+    "membership",
+    "authority",
+    "first_signatory",
+    "api_key",
+    "recipient",
+    "document",
 ];
 
 async fn ended(platform: &Client, export: &str, how: &str, body: Value) {
     let path = format!("/gate/v1/exports/{export}/{how}");
     platform.post_with(&path, &[("idempotency-key", &format!("{how} {export}").replace(' ', "-"))], &body).await.expect(201);
+}
+
+/// A key that was revoked and one that was not, an authority that was taken back.
+async fn people(kari: &Client) {
+    let key = json!({"name": "nightly", "role": "customer_reader", "expires_at": "2027-01-01T00:00:00Z"});
+    let made = kari.post("/api/v1/api-keys", &key).await.expect(201).text("/id");
+    kari.post(&format!("/api/v1/api-keys/{made}/revocations"), &json!({})).await.expect(201);
+    kari.post("/api/v1/api-keys", &with(key, json!({"name": "weekly"}))).await.expect(201);
+    let people = kari.get("/api/v1/people").await.expect(200).json();
+    let other = people["data"].as_array().unwrap().iter().find(|member| member["authority"].as_array().unwrap().len() == 1);
+    if let Some(member) = other {
+        let (id, kind) = (member["id"].as_str().unwrap(), member["authority"][0]["kind"].as_str().unwrap());
+        kari.post(&format!("/api/v1/people/{id}/authorities/{kind}/endings"), &json!({})).await.expect(201);
+    }
 }
 
 /// Instructions signed, contested, confirmed and revoked; exports that wait, run, stopped and ended in each
@@ -66,6 +86,7 @@ pub async fn filled(h: &Harness) -> Vec<String> {
     let suspended = kari.post("/api/v1/suspensions", &json!({"ground": "a try"})).await.expect(201).text("/id");
     kari.post(&format!("/api/v1/suspensions/{suspended}/releases"), &json!({})).await.expect(201);
     kari.post("/api/v1/suspensions", &json!({"ground": "another"})).await.expect(201);
+    people(&kari).await;
     h.ask(&platform, "refused", &asked).await.expect(403);
     let elsewhere = with(export(), json!({"customer": "site-2002-its"}));
     for number in 0..260 {

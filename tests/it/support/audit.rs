@@ -6,6 +6,7 @@ use mandate::base::{CustomerId, Digest, TypedId as _, canonical, merkle_leaf, me
 use mandate::db::{LogId, Role};
 use mandate::evidence::{Cause, Event, Reason, ReasonCode, StoredEntry, commit_record, commit_subjects, entries, head_of};
 use mandate::export::{Selection, facts, replay};
+use mandate::fsck::{Verdict, check};
 use serde_json::json;
 
 use super::harness::Harness;
@@ -160,4 +161,6 @@ pub async fn audit(harness: &Harness) {
     assert!(kinds.is_empty(), "jobs are left: {kinds:?}");
     let errors = super::logged::errors().lock().unwrap().clone();
     assert!(errors.is_empty(), "logged at error level: {errors:#?}");
+    let report = check(&harness.app.db, harness.app.notary.outside(), None, |_| {}).await.unwrap();
+    assert_eq!(report.verdict(), Verdict::Clean, "{report}");
 }

@@ -1,106 +1,18 @@
-//! The rows of the gate's tables as the entries state them, column by column, against those that the
-//! tables hold. `effects` compares what a decision reads; this, what is shown, looked up and cited
-//! besides: times, places in the log, who acted, terms, permits, reports. Pure.
+//! The rows of the gate's tables as the entries of a customer's log state them.
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
-use super::effects::Unequal;
-use crate::base::{Code, Digest, ExportId, Instant, InstructionId, Scope, TypedId, Volume};
+use super::{Rows, Unequal, at, bytes, id, name};
+use crate::base::{Code, Digest, ExportId, Instant, InstructionId, Scope, Volume};
 use crate::evidence::{ChunkRecord, DecisionRecord, Event, GrantRecord, Receipt, SINGLE_CHUNK, StoredEntry, SuspendedBy, commit_last};
 use crate::export::selectors_hash;
 use crate::instruction::terms;
 
-/// A table and what names a row in it.
-type Name = (&'static str, String);
-
-/// A row as far as entries state it.
-#[derive(Debug, Clone)]
-struct Row {
-    at: (u32, u64),
-    columns: BTreeMap<&'static str, Value>,
-}
-
-/// Every row that a log's entries state.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    log: String,
-    rows: BTreeMap<Name, Row>,
-    /// What the tables hold and no entry states, or otherwise.
-    found: Vec<Unequal>,
-}
-
-/// The columns by which a row is named, of every table that is compared. The first is an id.
-fn named_by(table: &str) -> Option<(&'static str, &'static [&'static str])> {
-    Some(match table {
-        "agreement" => ("agreement", &["id"]),
-        "suspension" => ("suspension", &["id"]),
-        "instruction_version" => ("instruction_version", &["instruction_id", "version"]),
-        "instruction_term" => ("instruction_term", &["instruction_id", "version", "platform", "term"]),
-        "instruction_revocation" => ("instruction_revocation", &["instruction_id"]),
-        "instruction_contest" => ("instruction_contest", &["id"]),
-        "instruction_confirmation" => ("instruction_confirmation", &["contest_id"]),
-        "export" => ("export", &["id"]),
-        "export_chunk" => ("export_chunk", &["export_id", "chunk_no"]),
-        _ => return None,
-    })
-}
-
-/// A part of a name as it is told: an id as everywhere, without hyphens.
-fn part(value: &Value) -> String {
-    let Some(text) = value.as_str() else { return value.to_string() };
-    text.parse::<Uuid>().map_or_else(|_| text.to_owned(), |id| id.simple().to_string())
-}
-
-fn name(table: &'static str, parts: &[Value]) -> Name {
-    (table, parts.iter().map(part).collect::<Vec<_>>().join(" "))
-}
-
-fn id(id: impl TypedId) -> Value {
-    json!(id.uuid())
-}
-
-/// An instant as a number, whatever zone and precision it is written in.
-fn at(instant: Instant) -> Value {
-    json!(instant.millis() * 1_000)
-}
-
-fn bytes(digest: &Digest) -> Value {
-    json!(format!("\\x{digest}"))
-}
-
-/// A stored column in the form in which it is stated.
-fn stored(column: &str, value: &Value) -> Value {
-    let is_instant = column.ends_with("_at") || ["in_force_from", "in_force_until", "valid_from", "valid_until"].contains(&column);
-    match value.as_str().filter(|_| is_instant).and_then(|text| DateTime::parse_from_rfc3339(text).ok()) {
-        Some(instant) => json!(instant.timestamp_micros()),
-        None => value.clone(),
-    }
-}
-
 impl Rows {
-    /// Of the log of this name.
-    #[must_use]
-    pub fn of(log: &str) -> Self {
-        Self { log: log.to_owned(), ..Self::default() }
-    }
-
-    fn insert(&mut self, entry: &StoredEntry, name: Name, columns: impl IntoIterator<Item = (&'static str, Value)>) {
-        self.rows.insert(name, Row { at: (entry.epoch, entry.index), columns: columns.into_iter().collect() });
-    }
-
-    fn update(&mut self, entry: &StoredEntry, name: &Name, columns: impl IntoIterator<Item = (&'static str, Value)>) {
-        if let Some(row) = self.rows.get_mut(name) {
-            row.at = (entry.epoch, entry.index);
-            row.columns.extend(columns);
-        }
-    }
-
-    /// Takes an entry in.
-    pub fn take(&mut self, entry: &StoredEntry, event: &Event) {
+    /// Takes an entry of a customer's log in, as far as it speaks of the gate's tables.
+    pub(super) fn gate(&mut self, entry: &StoredEntry, event: &Event) {
         let now = at(entry.at);
         match event {
             Event::AgreementPrepared { .. }
@@ -303,28 +215,8 @@ impl Rows {
         );
     }
 
-    /// Takes a stored row, all of its columns.
-    pub fn stored(&mut self, table: &str, row: &Map<String, Value>) {
-        let Some((table, key)) = named_by(table) else { return self.usage(row) };
-        let column = |column: &str| row.get(column).cloned().unwrap_or_default();
-        let name = name(table, &key.iter().map(|key| column(key)).collect::<Vec<_>>());
-        let Some(Row { at, columns }) = self.rows.remove(&name) else {
-            self.found.push(Unequal { at: None, what: format!("the {table} {} has a row, and no entry", name.1) });
-            return;
-        };
-        let is_stated = |(column, stated): &(&&str, &Value)| match **column {
-            "last" => last(row) == **stated,
-            "permit" => compared(row.get("permit"), stated),
-            column => stored(column, row.get(column).unwrap_or(&Value::Null)) == **stated,
-        };
-        if let Some((column, _)) = columns.iter().find(|column| !is_stated(column)) {
-            let what = format!("the {table} {} has another {column} than its entry", name.1);
-            self.found.push(Unequal { at: Some(at), what });
-        }
-    }
-
     /// A used volume is compared as a fact; one below nothing cannot be read as one.
-    fn usage(&mut self, row: &Map<String, Value>) {
+    pub(super) fn usage(&mut self, row: &Map<String, Value>) {
         let column = |column: &str| row.get(column).cloned().unwrap_or_default();
         let (_, of) = name("instruction_version", &[column("instruction_id"), column("version")]);
         let at = self.rows.get(&("instruction_version", of.clone())).map(|row| row.at);
@@ -333,17 +225,6 @@ impl Rows {
             self.found.push(Unequal { at, what: format!("the used volume of {of} is below nothing") });
         }
     }
-
-    /// What is unequal, once all rows were taken.
-    #[must_use]
-    pub fn end(mut self) -> Vec<Unequal> {
-        let left = self.rows.into_iter();
-        self.found.extend(left.map(|((table, name), row)| {
-            let what = format!("the {table} {name} has its entry, and no row");
-            Unequal { at: Some(row.at), what }
-        }));
-        self.found
-    }
 }
 
 fn volume(volume: &Volume) -> [(&'static str, Value); 3] {
@@ -351,7 +232,7 @@ fn volume(volume: &Volume) -> [(&'static str, Value); 3] {
 }
 
 /// The commitment to the reference of a chunk's last file, from the reference and its nonce.
-fn last(row: &Map<String, Value>) -> Value {
+pub(super) fn last(row: &Map<String, Value>) -> Value {
     let text = |column: &str| row.get(column).and_then(Value::as_str);
     let nonce = text("last_nonce").and_then(|nonce| nonce.strip_prefix("\\x")?.parse::<Digest>().ok());
     text("last_reference").zip(nonce).map_or(Value::Null, |(reference, nonce)| json!(commit_last(&nonce, reference)))
@@ -382,7 +263,7 @@ fn permit(entry: &StoredEntry, log: &str, decision: &DecisionRecord, grant: &Gra
 }
 
 /// True if the claims are those stated.
-fn compared(claims: Option<&Value>, stated: &Value) -> bool {
+pub(super) fn compared(claims: Option<&Value>, stated: &Value) -> bool {
     if stated.is_null() {
         return claims.is_none_or(Value::is_null);
     }
