@@ -153,7 +153,7 @@ const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 /// When the database does not take them.
 pub async fn prepare(app: &App) -> Result<()> {
     // Before anything else is read or recorded: what a restore brought back counts only after it.
-    crate::restore::take_in(&app.db, app.notary.outside(), false).await?;
+    crate::restore::take_in(&app.db, app.notary.outside(), &app.notary.public_keys(), false).await?;
     if !crate::fsck::check_at_start(app).await? {
         // The registry failed: everything is read, and nothing written.
         return Ok(());

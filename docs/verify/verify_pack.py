@@ -409,8 +409,12 @@ class Pack:
     def ending(self, ended):
         known = ended["known"]
         known = known and (known["size"], digest_of(known["root"]))
-        missing = [ended["size"], known[0] - 1] if known and known[0] > ended["size"] else None
-        return ended["size"], digest_of(ended["root"]), known, ended["missing"] == missing
+        missing = ended["missing"]
+        if missing:
+            consistent = bool(known) and missing[0] <= missing[1] == known[0] - 1 and missing[0] <= ended["size"]
+        else:
+            consistent = not known or known[0] <= ended["size"]
+        return ended["size"], digest_of(ended["root"]), known, consistent, missing
 
     def ended(self, logs, name, epoch):
         """How an epoch ended, as the opening of a later one says."""
@@ -491,11 +495,10 @@ class Pack:
             if log is None or log.roots.get(size) == root:
                 continue
             told = self.ended(logs, part["log"], part["epoch"])
-            known = told and size > log.size and told[2]
-            if known == (size, root):
-                continue  # what was lost was told, and up to what was kept
-            if known and known[0] > size:
-                self.unknown("--pinned", f"of its {size} entries, those from {log.size} on were lost in a restore, as the next epoch says")
+            missing = told and told[4]
+            if missing and missing[0] <= size - 1 <= missing[1]:
+                if told[2] != (size, root):  # else what was lost was told, and up to what was kept
+                    self.unknown("--pinned", f"of its {size} entries, those from {missing[0]} on were lost in a restore, as the next epoch says")
             else:
                 self.wrong(f"the {part['log']} log, epoch {part['epoch']}", f"its first {size} entries are not those of the checkpoint that was kept")
 

@@ -106,7 +106,7 @@ async fn act(config: &Config, db: &Db, command: Command) -> Result<(), Failure> 
     Ok(())
 }
 
-fn notary(config: &Config) -> Option<LogNotary> {
+pub(super) fn notary(config: &Config) -> Option<LogNotary> {
     LogNotary::of_files(config.evidence.key_files(), &config.evidence.checkpoint_directory).ok()
 }
 

@@ -27,15 +27,17 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
     }
     let db = keys::open(context, &config).await?;
     let outside = Outside::new(&config.evidence.checkpoint_directory);
-    let done = act(&db, &outside, command).await;
+    // A key that was published after the backup is known by its file only.
+    let own = log_keys::notary(&config).map(|notary| notary.public_keys());
+    let done = act(&db, &outside, &own.unwrap_or_default(), command).await;
     db.close().await;
     done
 }
 
-async fn act(db: &Db, outside: &Outside, command: Command) -> Result<(), Failure> {
+async fn act(db: &Db, outside: &Outside, own: &[[u8; 32]], command: Command) -> Result<(), Failure> {
     if matches!(command, Command::Declare) {
         let told = |error| Failure::new(words(&error));
-        let Some(taken) = take_in(db, outside, true).await.map_err(told)? else { return Ok(()) };
+        let Some(taken) = take_in(db, outside, own, true).await.map_err(told)? else { return Ok(()) };
         say(format!("{} is taken in ({}): {} logs opened another epoch", taken.restore, taken.ground, taken.opened));
     }
     let opened = opened_epochs(db).await.map_err(|error| Failure::new(words(&error)))?;

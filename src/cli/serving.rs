@@ -71,6 +71,7 @@ impl Ending {
 /// Serves until a signal; `ready` is called once connections are being answered.
 pub(super) async fn run(app: App, listeners: Listeners, mut ending: Ending, ready: impl FnOnce()) -> Result<(), Failure> {
     app::prepare(&app).await?;
+    app.db.serve_only(&app.db.standing().await?);
     let stop = CancellationToken::new();
     let Listeners { main, health, limits } = listeners;
     let bounds = Bounds {

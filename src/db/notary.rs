@@ -2,14 +2,14 @@
 //! is only the seam: keys, checkpoints and where they are kept are `evidence`'s. A checkpoint that
 //! could not be kept never takes the act back; whoever watches is told, and does not answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnection;
 
 use super::{Db, LogId};
-use crate::base::{Digest, Result};
+use crate::base::{Digest, Error, Result};
 
 /// The head of a log, as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,40 @@ pub(super) fn tell_unkept() {
     UNKEPT.try_with(|unkept| unkept.store(true, Ordering::Relaxed)).ok();
 }
 
+/// Which database this process serves, once it has looked. A database that was restored, or a replica that
+/// was promoted, is taken in by a start and by nothing else: a new connection to it is closed, and from then
+/// on everything is refused.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Serves {
+    this: Arc<OnceLock<(String, u32)>>,
+    met_another: Arc<AtomicBool>,
+}
+
+impl Serves {
+    /// Refuses a connection to another database.
+    pub(super) async fn check(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Some((system_identifier, timeline)) = self.this.get() else { return Ok(()) };
+        let standing = standing(conn).await.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
+        if (&standing.system_identifier, &standing.timeline) == (system_identifier, timeline) {
+            return Ok(());
+        }
+        if !self.met_another.swap(true, Ordering::Relaxed) {
+            tracing::error!("ALARM: the database is another one, or on another timeline: every process must be started again");
+        }
+        Err(sqlx::Error::Configuration("the database is not the one that this process began with".into()))
+    }
+    /// Refuses everything once another database was met.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(super) fn only_this(&self) -> Result<()> {
+        match self.met_another.load(Ordering::Relaxed) {
+            true => Err(Error::Unavailable { retry_after: 5, cause: "the database is another one than this process began with" }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Reads who signs and which database this is.
 pub(super) async fn standing(conn: &mut PgConnection) -> Result<Standing> {
     let row = sqlx::query!(
@@ -78,7 +112,7 @@ pub(super) async fn standing(conn: &mut PgConnection) -> Result<Standing> {
     )
     .fetch_one(conn)
     .await?;
-    let timeline = u32::try_from(row.timeline).map_err(crate::base::Error::internal)?;
+    let timeline = u32::try_from(row.timeline).map_err(Error::internal)?;
     Ok(Standing { kid: row.kid, system_identifier: row.system_identifier, timeline })
 }
 
@@ -90,5 +124,10 @@ impl Db {
     pub async fn standing(&self) -> Result<Standing> {
         let mut read = self.read(super::Role::OpsRead, "standing", LogId::REGISTRY).await?;
         standing(read.conn()).await
+    }
+
+    /// Serves this database from now on, and no other.
+    pub fn serve_only(&self, standing: &Standing) {
+        self.serves.this.set((standing.system_identifier.clone(), standing.timeline)).ok();
     }
 }

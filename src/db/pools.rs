@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::Notary;
+use super::notary::Serves;
 use super::watch::RolePool;
 use crate::base::{Clock, Entropy, Error, Result};
 
@@ -62,6 +63,7 @@ pub struct Db {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     notary: Option<Arc<dyn Notary>>,
+    pub(super) serves: Serves,
 }
 
 /// How long a caller waits for a connection, and a connection that comes back for its ROLLBACK: so
@@ -87,12 +89,18 @@ impl Db {
     }
 
     fn of(urls: &RoleUrls, options: &PgPoolOptions, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        let serves = Serves::default();
+        let of_pools = serves.clone();
+        let options = options.clone().after_connect(move |connection, _| {
+            let serves = of_pools.clone();
+            Box::pin(async move { serves.check(connection).await })
+        });
         let mut pools = Vec::with_capacity(5);
         for (role, url) in Role::ALL.into_iter().zip(&urls.urls) {
             pools.push(RolePool::new(role, connect_options(url)?, options.clone()));
         }
         let pools: [RolePool; 5] = pools.try_into().map_err(|_| Error::internal("five pools"))?;
-        Ok(Self { pools: Arc::new(pools), eraser: None, clock, entropy, notary: None })
+        Ok(Self { pools: Arc::new(pools), eraser: None, clock, entropy, notary: None, serves })
     }
 
     /// The same pools with another clock: for the loader of the demo world, at the world's own dates.

@@ -70,6 +70,7 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`] when one does not.
     pub async fn answers(&self) -> Result<()> {
+        self.serves.only_this()?;
         for pool in self.pools.iter() {
             let state = *pool.state.borrow();
             match state {
@@ -85,6 +86,7 @@ impl Db {
 
     /// Begins a transaction; at once refused while the database is lost.
     pub(super) async fn begin(&self, role: Role) -> Result<Transaction<'static, Postgres>> {
+        self.serves.only_this()?;
         let at = self.at(role)?;
         loop {
             if *at.state.borrow() == State::Lost {

@@ -37,25 +37,41 @@ pub struct EndedEpoch {
     pub root: Digest,
     /// The last known checkpoint; absent: none was kept.
     pub known: Option<KnownCheckpoint>,
-    /// Indices of the first and the last entry that the checkpoint knows of and that are not here.
+    /// Indices of the first and the last entry that the checkpoint knows of and that are not here, or are
+    /// others here: at most these, where the log went on after a restore that nobody had noticed.
     pub missing: Option<(u64, u64)>,
 }
 
 impl EndedEpoch {
-    /// An epoch of this size and root, of which this checkpoint was kept.
+    /// An epoch of this size and root, of which this checkpoint was kept. `fork`: the log does not continue
+    /// it; the number of entries up to which they are known to be the same.
     #[must_use]
-    pub fn new(epoch: u32, size: u64, root: Digest, known: Option<KnownCheckpoint>) -> Self {
-        Self { epoch, size, root, known, missing: missing(size, known) }
+    pub fn new(epoch: u32, size: u64, root: Digest, known: Option<KnownCheckpoint>, fork: Option<u64>) -> Self {
+        let from = fork.unwrap_or(size).min(size);
+        let missing = known.filter(|known| known.size > from).map(|known| (from, known.size - 1));
+        Self { epoch, size, root, known, missing }
     }
-    /// True if the missing entries are those between what is here and what was known.
+    /// True if what is missing reaches from what is here to what was known.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
-        self.missing == missing(self.size, self.known)
+        match (self.known, self.missing) {
+            (None, None) => true,
+            (Some(known), None) => known.size <= self.size,
+            (Some(known), Some((from, until))) => from <= until && until + 1 == known.size && from <= self.size,
+            (None, Some(_)) => false,
+        }
     }
-}
-
-fn missing(size: u64, known: Option<KnownCheckpoint>) -> Option<(u64, u64)> {
-    known.filter(|known| known.size > size).map(|known| (size, known.size - 1))
+    /// True if entries are missing, or it is not known whether: nothing says how far the log had come. Of an
+    /// epoch that holds its opening alone nothing is kept yet.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.missing.is_some() || self.known.is_none() && self.size > u64::from(self.epoch > 1)
+    }
+    /// True if the entry of this index was lost.
+    #[must_use]
+    pub fn is_missing(&self, index: u64) -> bool {
+        self.missing.is_some_and(|(from, until)| (from..=until).contains(&index))
+    }
 }
 
 /// A log of which the database holds nothing.

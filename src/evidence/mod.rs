@@ -44,6 +44,9 @@ pub use proof::{
 };
 pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
-pub use store::{EntryFilter, StoredEntry, answered, entries, entry_by_id, head_of, leaves, page_of_entries, place, size_of_epoch};
+pub use store::{
+    EntryFilter, StoredEntry, answered, begin_quarantine, entries, entry_by_id, head_of, leaves, page_of_entries, place, root_at,
+    size_of_epoch,
+};
 pub use tile::{NotATilePath, TILE_WIDTH, Tile, TilePath, Tiles, bundle, tile_root};
 pub use tile_store::{Tree, consistency_proof, inclusion_proof, stored_tile, stored_tiles, tile_hashes};

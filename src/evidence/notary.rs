@@ -16,7 +16,7 @@ use super::head::root;
 use super::log::{head_of_name, heads};
 use super::note::LogSigningKey;
 use super::outside::{KeptCheckpoint, Outside};
-use super::store::root_at;
+use super::store::{begin_quarantine, root_at};
 use crate::base::{Digest, Error, PageQuery, Result};
 use crate::config::KeyFiles;
 use crate::db::{CommittedHead, Db, LogId, Notary, Role, Standing};
@@ -88,6 +88,11 @@ impl LogNotary {
             held()
         })
     }
+    /// The public halves of the keys that this process has read.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<[u8; 32]> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).values().map(|key| *key.public_key()).collect()
+    }
     /// The folder of checkpoints.
     #[must_use]
     pub const fn outside(&self) -> &Outside {
@@ -109,11 +114,17 @@ impl LogNotary {
         let note = note.ok_or_else(|| Error::internal("a checkpoint that cannot be signed"))?;
         let kept = KeptCheckpoint { checkpoint: note, system_identifier: standing.system_identifier.clone(), timeline: standing.timeline };
         let (outside, name) = (self.outside.clone(), checkpoint.origin.clone());
-        let before = blocking(move || outside.latest(&name)).await?.map(|kept| kept.read()).transpose()?;
+        let before = blocking(move || outside.latest(&name)).await?;
+        let is_signed = before.as_ref().is_some_and(|before| self.has_signed(before, &checkpoint.origin));
+        let before = before.map(|kept| kept.read()).transpose()?;
         // Asked each time: a database can be set back under a process that goes on.
         if let Some(before) = &before
             && let Some(cause) = contradiction(db, head, before, &checkpoint).await?
         {
+            if is_signed {
+                // Other processes, and the gate, hear of it by this.
+                quarantine(db, head.log, &format!("{} at the size {}: {cause}", checkpoint.origin, checkpoint.size)).await?;
+            }
             return Err(self.contradicted(&checkpoint, &kept, cause));
         }
         let outside = self.outside.clone();
@@ -123,6 +134,13 @@ impl LogNotary {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(checkpoint.origin, last.unwrap_or((checkpoint.size, checkpoint.root)));
         Ok(())
+    }
+
+    /// True if one of this process's keys has signed it for this origin: what nobody signed puts no log in
+    /// quarantine.
+    fn has_signed(&self, kept: &KeptCheckpoint, origin: &str) -> bool {
+        let verified = |note| Checkpoint::verified(&note, &self.public_keys()).is_ok_and(|checkpoint| checkpoint.origin == origin);
+        kept.checkpoint.parse().is_ok_and(verified)
     }
 
     fn known_of(&self, origin: &str) -> Option<(u64, Digest)> {
@@ -245,6 +263,16 @@ async fn contradiction(db: &Db, head: &CommittedHead, before: &Checkpoint, now: 
         Some(root) if root != before.root => Some("a log does not continue its checkpoint"),
         Some(_) => None,
     })
+}
+
+/// A log that contradicts what was kept of it records nothing more, until operations have looked at it.
+async fn quarantine(db: &Db, log: LogId, cause: &str) -> Result<()> {
+    let mut tx = db.housekeeping(Role::Ops, "quarantine", log).await?;
+    let now = tx.now();
+    begin_quarantine(tx.conn(), log, cause, now).await?;
+    tx.commit_housekeeping().await?;
+    metrics::counter!("log_quarantines_total").increment(1);
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -79,11 +79,12 @@ impl Outside {
         read(&self.file(origin)?)
     }
 
-    /// The latest checkpoint of every epoch of every log, by the log's name.
+    /// The latest checkpoint of every epoch of every log, by the log's name; `None` for a file that holds
+    /// none, which is an alarm.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn all(&self) -> Result<BTreeMap<String, BTreeMap<u32, KeptCheckpoint>>> {
+    pub fn all(&self) -> Result<BTreeMap<String, BTreeMap<u32, Option<KeptCheckpoint>>>> {
         let (mut found, mut folders) = (BTreeMap::<String, BTreeMap<_, _>>::new(), vec![(String::new(), self.0.join("mandate"))]);
         while let Some((name, folder)) = folders.pop() {
             let listed = match std::fs::read_dir(&folder) {
@@ -96,9 +97,11 @@ impl Outside {
                 if path.is_dir() {
                     let below = if name.is_empty() { part.to_owned() } else { format!("{name}/{part}") };
                     folders.push((below, path));
-                } else if let Some(epoch) = part.strip_suffix(".json").and_then(|part| part.parse().ok())
-                    && let Some(kept) = read(&path)?
-                {
+                } else if let Some(epoch) = part.strip_suffix(".json").and_then(|part| part.parse().ok()) {
+                    let kept = read(&path).unwrap_or_else(|error| {
+                        tracing::error!(cause = %error, "ALARM: a file of the folder of checkpoints holds none");
+                        None
+                    });
                     found.entry(name.clone()).or_default().insert(epoch, kept);
                 }
             }
@@ -170,10 +173,11 @@ impl Outside {
 }
 
 fn read(file: &Path) -> Result<Option<KeptCheckpoint>> {
+    let told = |error: &dyn std::fmt::Display| Error::internal(format!("{}: {error}", file.display()));
     match std::fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::internal),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| told(&error)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::internal(error)),
+        Err(error) => Err(told(&error)),
     }
 }
 

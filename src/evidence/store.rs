@@ -312,7 +312,7 @@ pub async fn head_of(conn: &mut PgConnection, log: LogId) -> Result<(u32, u64)> 
 }
 
 /// The root of a log at a size, as its entry holds it; `None`: the log does not reach so far.
-pub(super) async fn root_at(db: &Db, log: LogId, epoch: i32, size: u64) -> Result<Option<Digest>> {
+pub async fn root_at(db: &Db, log: LogId, epoch: i32, size: u64) -> Result<Option<Digest>> {
     let last = i64::try_from(size).map_err(Error::internal)? - 1;
     let mut read = db.read(Role::OpsRead, "root_at", log).await?;
     let root = sqlx::query_scalar!(
@@ -322,4 +322,15 @@ pub(super) async fn root_at(db: &Db, log: LogId, epoch: i32, size: u64) -> Resul
         last
     );
     Ok(root.fetch_optional(read.conn()).await?)
+}
+
+/// Begins a quarantine; one that has begun stays as it is.
+pub async fn begin_quarantine(conn: &mut PgConnection, log: LogId, cause: &str, now: Instant) -> Result<bool> {
+    let insert = sqlx::query!(
+        "INSERT INTO log_quarantine (customer_id, cause, began_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        log.0,
+        cause,
+        now as Instant
+    );
+    Ok(insert.execute(conn).await?.rows_affected() == 1)
 }

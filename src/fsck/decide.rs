@@ -78,6 +78,8 @@ pub struct Passage {
     erased: BTreeSet<(u32, u64)>,
     /// True once the roots of this epoch are known to be others: every later one is too.
     astray: bool,
+    /// The last entry of a checkpoint of this epoch that the entries contradict.
+    contradicted: Option<u64>,
     differences: Vec<Difference>,
 }
 
@@ -98,6 +100,7 @@ impl Passage {
             gone: BTreeSet::new(),
             erased: BTreeSet::new(),
             astray: false,
+            contradicted: None,
             differences: Vec::new(),
         }
     }
@@ -167,7 +170,15 @@ impl Passage {
         }
         let reached = self.at;
         if self.checkpoints.iter().any(|kept| self.is_of(kept, &reached) && kept.root != reached.root) {
-            self.differs(epoch, Some(index), "the checkpoint kept outside has another root at this size");
+            self.contradicted = Some(index);
+        }
+    }
+
+    /// Says that a checkpoint has another root, unless it counts entries that a restore is known to have lost.
+    fn contradicted(&mut self, told: Option<&EndedEpoch>) {
+        let contradicted = self.contradicted.take().filter(|index| !told.is_some_and(|told| told.is_missing(*index)));
+        if let Some(index) = contradicted {
+            self.differs(self.at.epoch, Some(index), "the checkpoint kept outside has another root at this size");
         }
     }
 
@@ -219,6 +230,7 @@ impl Passage {
             }
             Some(_) => {}
         }
+        self.contradicted(told);
         self.short(&at, told.and_then(|told| told.known).map_or(0, |known| known.size));
         self.edge.clear();
         self.partial.clear();
@@ -244,6 +256,7 @@ impl Passage {
             self.end_epoch(epoch, None);
         }
         let reached = self.at;
+        self.contradicted(None);
         self.short(&reached, 0);
         if size != reached.size {
             let index = size.min(reached.size);

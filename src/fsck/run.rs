@@ -11,7 +11,7 @@ use super::store::{self, Quarantine};
 use crate::app::App;
 use crate::base::{Error, Order, PageQuery, Result};
 use crate::db::{Db, Lock, LogId, Role};
-use crate::evidence::{Actor, Event, LogView, NewEntry, Outside, append, finish, logs, origin};
+use crate::evidence::{Actor, Event, LogView, NewEntry, Outside, append, begin_quarantine, finish, logs, origin};
 use crate::log::list_log_keys;
 
 crate::words! {
@@ -177,7 +177,7 @@ async fn quarantine(db: &Db, (id, name): (LogId, &str), first: &Difference) -> R
     {
         tx.act_for(id).await?;
         let now = tx.now();
-        let is_new = store::begin(tx.conn(), id, &cause, now).await?;
+        let is_new = begin_quarantine(tx.conn(), id, &cause, now).await?;
         tx.act_for(LogId::PROCESSOR).await?;
         if is_new {
             append(&mut tx, &NewEntry::new(LogId::PROCESSOR, name, &Actor::system(), event)).await?;
@@ -187,7 +187,7 @@ async fn quarantine(db: &Db, (id, name): (LogId, &str), first: &Difference) -> R
     }
     let mut tx = db.housekeeping(Role::Ops, "quarantine", id).await?;
     let now = tx.now();
-    store::begin(tx.conn(), id, &cause, now).await?;
+    begin_quarantine(tx.conn(), id, &cause, now).await?;
     tx.commit_housekeeping().await
 }
 

@@ -151,17 +151,6 @@ fn of_processor(conn: &mut PgConnection) -> BoxStream<'_, sqlx::Result<Effect>> 
     .fetch(conn)
 }
 
-/// Begins a quarantine; one that has begun stays as it is.
-pub(super) async fn begin(conn: &mut PgConnection, log: LogId, cause: &str, now: Instant) -> Result<bool> {
-    let insert = sqlx::query!(
-        "INSERT INTO log_quarantine (customer_id, cause, began_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        log.0,
-        cause,
-        now as Instant
-    );
-    Ok(insert.execute(conn).await?.rows_affected() == 1)
-}
-
 /// Ends it.
 pub(super) async fn end(conn: &mut PgConnection, log: LogId) -> Result<()> {
     let done = sqlx::query!("DELETE FROM log_quarantine WHERE customer_id = $1", log.0).execute(conn).await?;

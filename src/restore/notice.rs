@@ -1,7 +1,7 @@
 //! What a customer is told of a restore, at once: which entries of its log are missing, between which
 //! times they were made, and what to do.
 
-use super::decide::is_shorter;
+use super::decide::has_lost;
 use crate::base::{Instant, Result, TypedId as _};
 use crate::customer::tell_customer;
 use crate::db::WriteTx;
@@ -14,11 +14,13 @@ const SUBJECT: &str = "Entries of your log are missing: confirm your state";
 /// Tells a customer whose state is unconfirmed; `last_at`: the time of the last entry that is here.
 pub(super) async fn tell(tx: &mut WriteTx, restore: &Restore, ended: &[EndedEpoch], last_at: Instant) -> Result<()> {
     let now = tx.now();
-    let missing = ended.iter().filter_map(|ended| {
-        let (from, until) = ended.missing?;
-        Some(format!("Entries {from} to {until} of the epoch {} of your log ({} entries) are missing.\n", ended.epoch, until - from + 1))
+    let missing = ended.iter().filter(|ended| ended.has_lost()).map(|ended| match ended.missing {
+        Some((from, until)) => {
+            format!("Entries {from} to {until} of the epoch {} of your log ({} entries) are missing.\n", ended.epoch, until - from + 1)
+        }
+        None => format!("How many entries of the epoch {} of your log are missing is not known.\n", ended.epoch),
     });
-    let what = if is_shorter(ended) {
+    let what = if has_lost(ended) {
         format!(
             "{}They were made after {last_at} and before {now}. What was signed, withdrawn or changed in them is not known to the service:\n\
              an instruction that you withdrew then may look as if it were in force.\n\n\

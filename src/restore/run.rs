@@ -4,12 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Database, Held, Kept, endings, is_shorter, lost, seen};
+use super::decide::{Database, Held, Kept, Known, endings, has_lost, is_without_checkpoints, lost, seen};
 use super::notice;
 use super::store::{self, Restore};
-use crate::base::{Error, Instant, Order, PageQuery, RestoreId, Result, fresh_id};
+use crate::base::{Digest, Error, Instant, Order, PageQuery, RestoreId, Result, fresh_id};
 use crate::db::{Db, Lock, LogId, Role, WriteTx};
-use crate::evidence::{Actor, Event, LogView, LostLog, NewEntry, Outside, RestoreGround, append, finish, logs, root_of_edge};
+use crate::evidence::{
+    Actor, Checkpoint, EndedEpoch, Event, KeptCheckpoint, KnownCheckpoint, LogView, LostLog, NewEntry, Note, Outside, RestoreGround,
+    append, finish, logs, origin, root_at, root_of_edge,
+};
+use crate::log::list_log_keys;
 
 /// A restore that was taken in.
 #[derive(Debug, Clone)]
@@ -70,20 +74,28 @@ pub async fn opened_epochs(db: &Db) -> Result<Vec<OpenedEpoch>> {
     store::opened(read.conn(), None).await?.into_iter().map(OpenedEpoch::try_from).collect()
 }
 
-/// Takes a restore in, if one is seen, under way, or declared. `None`: there was none.
+/// Takes a restore in, if one is seen, under way, or declared. `None`: there was none. `own`: the public
+/// keys of the logs that this process has, beside those that the database knows.
 ///
 /// # Errors
-/// When the database does not answer, or is empty beside checkpoints of another; what was opened stays
-/// so, and the next call goes on.
-pub async fn take_in(db: &Db, outside: &Outside, declared: bool) -> Result<Option<Taken>> {
+/// When the database does not answer, is empty beside checkpoints of another, or has customers and no
+/// checkpoint beside it; what was opened stays so, and the next call goes on.
+pub async fn take_in(db: &Db, outside: &Outside, own: &[[u8; 32]], declared: bool) -> Result<Option<Taken>> {
     let (mut declared, mut taken) = (declared, None);
     loop {
-        let present = Present::read(db, outside).await?;
+        let present = Present::read(db, outside, own).await?;
         let restore = match present.unfinished {
-            Some(restore) => restore,
+            // What was declared and broken off is gone on with, not declared once more.
+            Some(restore) => {
+                declared = false;
+                restore
+            }
             None => {
-                let ground = present.seen()?.or_else(|| declared.then_some(RestoreGround::Declared));
-                let Some(ground) = ground else { return Ok(taken) };
+                let ground = present.seen().or_else(|| declared.then_some(RestoreGround::Declared));
+                let Some(ground) = ground else {
+                    present.may_begin(taken.is_some())?;
+                    return Ok(taken);
+                };
                 declared = false;
                 match begin(db, &present, ground).await? {
                     Some(restore) => restore,
@@ -98,7 +110,7 @@ pub async fn take_in(db: &Db, outside: &Outside, declared: bool) -> Result<Optio
         let now = tx.now();
         store::finish(tx.conn(), restore.id, now).await?;
         tx.commit_housekeeping().await?;
-        for lost in &present.lost()? {
+        for lost in &present.lost() {
             outside.set_aside(&lost.origin)?;
         }
         let before = taken.map_or(0, |taken: Taken| taken.opened);
@@ -112,20 +124,38 @@ struct Present {
     database: Database,
     held: BTreeMap<String, Held>,
     outside: Kept,
+    /// The logs that do not continue their checkpoints: up to how many entries they are known to.
+    forks: BTreeMap<String, u64>,
 }
 
 impl Present {
-    async fn read(db: &Db, outside: &Outside) -> Result<Self> {
+    async fn read(db: &Db, outside: &Outside, own: &[[u8; 32]]) -> Result<Self> {
         // First: what is kept by then was committed before, and the heads that are read after it hold it.
         let kept = outside.all()?;
         let standing = db.standing().await?;
-        let mut held = BTreeMap::new();
-        let mut after = None;
+        let database = Database { system_identifier: standing.system_identifier, timeline: standing.timeline };
+        let published = list_log_keys(db).await?.into_iter().filter_map(|key| key.public_key.try_into().ok());
+        let keys: Vec<[u8; 32]> = own.iter().copied().chain(published).collect();
+        let read = |name: &str, epochs: BTreeMap<u32, Option<KeptCheckpoint>>| {
+            let known =
+                epochs.into_iter().map(|(epoch, kept)| (epoch, kept.and_then(|kept| known(&origin(name, epoch), &kept, &database, &keys))));
+            (name.to_owned(), known.collect())
+        };
+        let kept: Kept = kept.into_iter().map(|(name, epochs)| read(&name, epochs)).collect();
+        let (mut held, mut forks, mut after) = (BTreeMap::new(), BTreeMap::new(), None);
         loop {
             let page = page(db, after).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id());
-            held.extend(page.iter().map(|log| (log.name().to_owned(), Held { epoch: log.epoch, size: log.size, root: log.root })));
+            for log in &page {
+                held.insert(log.name().to_owned(), Held { epoch: log.epoch, size: log.size, root: log.root });
+                let of_epoch = kept.get(log.name()).and_then(|epochs| epochs.get(&log.epoch).copied().flatten());
+                if let Some(known) = of_epoch
+                    && let Some(fork) = fork(db, outside, log, known.checkpoint).await?
+                {
+                    forks.insert(log.name().to_owned(), fork);
+                }
+            }
         }
         if !kept.is_empty() && held.get("registry").is_none_or(|registry| (registry.epoch, registry.size) == (1, 0)) {
             return Err(Error::internal(
@@ -134,15 +164,65 @@ impl Present {
         }
         let mut read = db.read(Role::OpsRead, "unfinished_restore", LogId::REGISTRY).await?;
         let unfinished = store::unfinished(read.conn()).await?;
-        let database = Database { system_identifier: standing.system_identifier, timeline: standing.timeline };
-        Ok(Self { unfinished, database, held, outside: kept })
+        Ok(Self { unfinished, database, held, outside: kept, forks })
     }
-    fn seen(&self) -> Result<Option<RestoreGround>> {
-        seen(&self.held, &self.outside, &self.database)
+    fn seen(&self) -> Option<RestoreGround> {
+        seen(&self.held, &self.outside)
     }
-    fn lost(&self) -> Result<Vec<LostLog>> {
+    fn lost(&self) -> Vec<LostLog> {
         lost(&self.held, &self.outside)
     }
+    fn endings(&self, name: &str, held: &Held) -> Result<(Vec<EndedEpoch>, u32)> {
+        endings(held, self.outside.get(name), self.forks.get(name).copied())
+    }
+    /// Whether what is kept outside says enough to go on without a restore.
+    fn may_begin(&self, has_taken: bool) -> Result<()> {
+        if !has_taken && is_without_checkpoints(&self.held, &self.outside) {
+            return Err(Error::internal(
+                "the database has customers, and the folder of checkpoints holds none of its registry: name the folder that was used \
+                 before, or, if it is lost, say `mandate restore declare`",
+            ));
+        }
+        for (name, held) in self.held.iter().filter(|(_, held)| held.size > u64::from(held.epoch > 1)) {
+            if self.outside.get(name).is_none_or(|epochs| !epochs.get(&held.epoch).is_some_and(Option::is_some)) && !self.outside.is_empty()
+            {
+                tracing::error!(log = name, "ALARM: a log has entries, and no checkpoint of it is outside the database");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A kept checkpoint, if a key of the logs has signed it for this origin.
+fn known(origin: &str, kept: &KeptCheckpoint, database: &Database, keys: &[[u8; 32]]) -> Option<Known> {
+    let note = kept.checkpoint.parse::<Note>().ok();
+    let signed = note.and_then(|note| Checkpoint::verified(&note, keys).ok()).filter(|checkpoint| checkpoint.origin == origin);
+    let Some(Checkpoint { size, root, .. }) = signed else {
+        tracing::error!(origin, "ALARM: a checkpoint outside the database is signed by no key of the logs");
+        return None;
+    };
+    let is_of_this = kept.is_of(&database.system_identifier, database.timeline);
+    Some(Known { checkpoint: KnownCheckpoint { size, root }, is_of_this })
+}
+
+/// Up to how many entries a log that does not continue its checkpoint is known to be the one that was
+/// kept: as many as were verified. `None`: it does.
+async fn fork(db: &Db, outside: &Outside, log: &LogView, known: KnownCheckpoint) -> Result<Option<u64>> {
+    let (id, epoch) = (LogId(log.id()), i32::try_from(log.epoch).map_err(Error::internal)?);
+    let is_same = async |size: u64, root: Digest| -> Result<bool> {
+        Ok(match size.cmp(&log.size) {
+            std::cmp::Ordering::Greater => false,
+            std::cmp::Ordering::Equal => root == log.root,
+            std::cmp::Ordering::Less => root_at(db, id, epoch, size).await? == Some(root),
+        })
+    };
+    if known.size > log.size || is_same(known.size, known.root).await? {
+        return Ok(None);
+    }
+    Ok(match outside.verified(&log.origin) {
+        Some((size, root)) if size <= known.size && is_same(size, root).await? => Some(size),
+        _ => Some(0),
+    })
 }
 
 async fn page(db: &Db, after: Option<uuid::Uuid>) -> Result<Vec<LogView>> {
@@ -164,8 +244,8 @@ async fn begin(db: &Db, present: &Present, ground: RestoreGround) -> Result<Opti
     if present.held.get("registry") != Some(&now_held) || store::unfinished(tx.conn()).await?.is_some() {
         return Ok(None);
     }
-    let (ended, next) = endings(&now_held, present.outside.get("registry"))?;
-    let restore = Restore { id: fresh_id(tx.now(), db.entropy()), ground, registry_shorter: is_shorter(&ended) };
+    let (ended, next) = present.endings("registry", &now_held)?;
+    let restore = Restore { id: fresh_id(tx.now(), db.entropy()), ground, registry_shorter: has_lost(&ended) };
     let sessions = store::begin(&mut tx, &restore, &present.database).await?;
     tracing::info!(sessions, "every session ends with the restore");
     store::open(&mut tx, &restore, &ended, next, false).await?;
@@ -195,20 +275,20 @@ async fn open(db: &Db, present: &Present, restore: &Restore, log: &LogView) -> R
         return Ok(false);
     }
     let last_at = tx.head(id)?.last_at;
-    let (ended, next) = endings(&held(&mut tx, id)?, present.outside.get(log.name()))?;
-    let (is_customers, is_shorter) = (log.kind == "customer", is_shorter(&ended));
-    let unconfirmed = is_customers && (is_shorter || restore.registry_shorter);
+    let (ended, next) = present.endings(log.name(), &held(&mut tx, id)?)?;
+    let (is_customers, has_lost) = (log.kind == "customer", has_lost(&ended));
+    let unconfirmed = is_customers && (has_lost || restore.registry_shorter);
     store::open(&mut tx, restore, &ended, next, unconfirmed).await?;
     if unconfirmed {
-        if is_shorter {
+        if has_lost {
             store::suspend_authority(&mut tx, restore).await?;
         }
         notice::tell(&mut tx, restore, &ended, last_at).await?;
     }
-    if is_shorter {
+    if has_lost {
         tracing::warn!(log = log.name(), missing = ?ended.iter().filter_map(|ended| ended.missing).collect::<Vec<_>>(), "ALARM: entries of a log are missing");
     }
-    let lost = if id == LogId::PROCESSOR { present.lost()? } else { Vec::new() };
+    let lost = if id == LogId::PROCESSOR { present.lost() } else { Vec::new() };
     for lost in &lost {
         tracing::warn!(origin = lost.origin, size = lost.known.size, "ALARM: a log is missing altogether");
     }

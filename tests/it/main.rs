@@ -19,6 +19,7 @@ mod alarms;
 mod append_bench;
 mod bad_input;
 mod checkpoints;
+mod checkpoints_lost;
 mod chunks;
 mod citations;
 mod command_line;

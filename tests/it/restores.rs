@@ -90,7 +90,7 @@ async fn removed(h: &Harness, restored: &Harness) {
 /// How far each log reaches outside the database.
 pub fn outside(h: &Harness) -> BTreeMap<String, u64> {
     let all = h.app.notary.outside().all().unwrap();
-    all.into_iter().map(|(name, epochs)| (name, epochs[&1].read().unwrap().size)).collect()
+    all.into_iter().map(|(name, epochs)| (name, epochs[&1].as_ref().unwrap().read().unwrap().size)).collect()
 }
 
 /// How far each log reaches in the database.
@@ -125,6 +125,7 @@ async fn permitted(h: &Harness, platform: &Client, key: &str) -> (String, String
 }
 
 pub async fn world(h: &Harness) -> World {
+    h.app.notary.keep_all(&h.app.db).await.unwrap();
     mandate::app::prepare(&h.app).await.unwrap();
     let (kari, platform) = (h.person(KARI).await, h.platform("itslearning"));
     h.signed(&kari, &instruction()).await;
@@ -255,7 +256,7 @@ async fn restored_at(h: &Harness, at: u64, kept: bool) {
     let is_seen = outside.iter().any(|(name, size)| held[name] < *size);
     if !is_seen {
         // Nothing kept outside shows it: operations says it.
-        assert!(take_in(&back.app.db, back.app.notary.outside(), true).await.unwrap().is_some());
+        assert!(take_in(&back.app.db, back.app.notary.outside(), &back.app.notary.public_keys(), true).await.unwrap().is_some());
     }
     // Two processes start at once.
     let (one, two) = tokio::join!(mandate::app::prepare(&back.app), mandate::app::prepare(&back.app));
@@ -295,6 +296,7 @@ async fn restores_of_a_dump_bring_nothing_back_to_life() {
 #[tokio::test]
 async fn a_start_beside_a_process_that_serves_sees_no_restore() {
     run(async |h: &Harness| {
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         let kari = h.person(KARI).await;
         let serving = std::cell::Cell::new(true);
         let acts = async {
@@ -306,7 +308,10 @@ async fn a_start_beside_a_process_that_serves_sees_no_restore() {
         let starts = async {
             let mut looked = 0;
             while serving.get() {
-                assert!(take_in(&h.app.db, h.app.notary.outside(), false).await.unwrap().is_none(), "after {looked} looks");
+                assert!(
+                    take_in(&h.app.db, h.app.notary.outside(), &h.app.notary.public_keys(), false).await.unwrap().is_none(),
+                    "after {looked} looks"
+                );
                 looked += 1;
             }
             assert!(looked > 5, "{looked}");

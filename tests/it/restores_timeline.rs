@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::restores::{STEPS, World, exact, lost_entries, nothing_is_redeemable, outside, ran, sizes, step, world};
-use crate::support::{Harness, audit, export, instruction, run_on, with};
+use crate::support::{Client, Harness, audit, export, instruction, run_on, with};
 
 /// A folder of clusters, whose servers end with it.
 struct Scratch(PathBuf);
@@ -84,6 +84,19 @@ async fn broken_off(back: &Harness, w: &World) {
     owner.execute("ROLLBACK").await.unwrap();
 }
 
+/// A process that lives through a failover, and connects to what was promoted, refuses everything.
+/// Control: without `after_connect` of `db::pools` it is asked, and answers 201.
+async fn lived_through(h: &Harness, back: &Harness, w: &World) {
+    // The alarm is meant here.
+    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+    let app = back.another(&back.database.urls, 2);
+    app.db.serve_only(&h.app.db.standing().await.unwrap());
+    let platform = Client { router: mandate::app::router(app.clone()).unwrap(), ..w.platform_on(back) };
+    back.ask(&platform, "lived-through", &export()).await.expect(503);
+    assert!(app.db.answers().await.is_err(), "and says that it is not ready");
+    app.db.close().await;
+}
+
 /// Opens a database once its server has ended its recovery, and so takes writes.
 async fn promoted(server: &PrivateServer, name: &str) -> Opened {
     for _ in 0..200 {
@@ -115,6 +128,7 @@ async fn restores_of_a_base_backup_are_seen_by_its_timeline_and_a_log_that_is_wh
         let again = PrivateServer::ensure(None, &scratch.0.join("b"), Options { fsync: false }).await.unwrap();
         let back = h.restored(promoted(&again, &h.database.name).await);
         assert_eq!(back.app.db.standing().await.unwrap().timeline, 2);
+        lived_through(h, &back, &w).await;
         let held = sizes(&back).await;
         broken_off(&back, &w).await;
         mandate::app::prepare(&back.app).await.unwrap();
@@ -132,7 +146,7 @@ async fn restores_of_a_base_backup_are_seen_by_its_timeline_and_a_log_that_is_wh
         let nordvik = opened.iter().find(|epoch| epoch.log == h.customer("Nordvik")).unwrap();
         lost_entries(&back, &w, nordvik.missing.unwrap()).await;
         // Declared again, it opens another epoch, and what was confirmed stays so.
-        let twice = take_in(&back.app.db, back.app.notary.outside(), true).await.unwrap().unwrap();
+        let twice = take_in(&back.app.db, back.app.notary.outside(), &back.app.notary.public_keys(), true).await.unwrap().unwrap();
         assert_eq!(twice.ground, RestoreGround::Declared);
         let report = check(&back.app.db, back.app.notary.outside(), None, |_| {}).await.unwrap();
         assert_eq!(report.verdict(), Verdict::Clean, "{report}");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Rows, at, bytes, id, name};
 use crate::base::{CustomerId, MembershipId, RestoreId, TypedId};
-use crate::evidence::{Event, StoredEntry};
+use crate::evidence::{EndedEpoch, Event, StoredEntry};
 
 impl Rows {
     /// Takes an entry of a customer's log in, as far as it speaks of the customer's own tables.
@@ -80,7 +80,7 @@ impl Rows {
                 }
             }
             Event::AuthorityConfirmed { membership } => self.confirmed(entry, *membership),
-            Event::EpochOpened { restore, unconfirmed: true, ended, .. } if ended.iter().any(|ended| ended.missing.is_some()) => {
+            Event::EpochOpened { restore, unconfirmed: true, ended, .. } if ended.iter().any(EndedEpoch::has_lost) => {
                 self.unconfirmed(entry, *restore);
             }
             _ => self.accounts(entry, event),

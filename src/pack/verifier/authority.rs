@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use crate::base::{Instant, InstructionId, InstructionKind, MembershipId, Selector};
-use crate::evidence::{Event, Facts};
+use crate::evidence::{EndedEpoch, Event, Facts};
 use crate::identity::{Authority, AuthorityKind, Needs, covers, membership_acts};
 
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Members {
                 self.member(membership)?.suspended = *authority_suspended;
             }
             // Who lost authority in the missing entries is not known.
-            Event::EpochOpened { ended, .. } if ended.iter().any(|ended| ended.missing.is_some()) => {
+            Event::EpochOpened { ended, .. } if ended.iter().any(EndedEpoch::has_lost) => {
                 self.members.values_mut().for_each(|member| member.suspended = true);
             }
             Event::AuthorityConfirmed { membership } => self.member(membership)?.suspended = false,

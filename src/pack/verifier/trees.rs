@@ -214,22 +214,29 @@ impl Verification<'_> {
             let held = self.gathered.sizes.get(&(part.log, part.epoch)).copied();
             // What could not be read was said.
             let Some(held) = held else { continue };
-            let what = match self.gathered.roots.get(&(part.log, part.epoch, checkpoint.size)) {
-                Some(Some(root)) if *root == checkpoint.root => continue,
-                Some(Some(_)) => format!("its first {} entries are not those of the checkpoint that was kept", checkpoint.size),
-                _ => match self.gathered.ended(part.log, part.epoch).and_then(|ended| ended.known) {
-                    // What was lost was told, and up to what was kept.
-                    Some(known) if (known.size, known.root) == (checkpoint.size, checkpoint.root) => continue,
-                    Some(known) if known.size > checkpoint.size => {
-                        let what = format!(
-                            "a checkpoint that was kept is of {} entries; those from {held} on were lost in a restore, as the next epoch says",
-                            checkpoint.size
-                        );
-                        self.found.undecided(Check::Pinned, place, what);
-                        continue;
-                    }
-                    _ => format!("the checkpoint that was kept is of {} entries, and here are fewer", checkpoint.size),
-                },
+            let root = self.gathered.roots.get(&(part.log, part.epoch, checkpoint.size)).copied().flatten();
+            if root == Some(checkpoint.root) {
+                continue;
+            }
+            let ended = self.gathered.ended(part.log, part.epoch);
+            if let Some((from, _)) =
+                ended.filter(|ended| ended.is_missing(checkpoint.size.saturating_sub(1))).and_then(|ended| ended.missing)
+            {
+                let is_known =
+                    ended.and_then(|ended| ended.known).is_some_and(|known| (known.size, known.root) == (checkpoint.size, checkpoint.root));
+                // What was lost was told, and up to what was kept.
+                if !is_known {
+                    let size = checkpoint.size;
+                    let what = format!(
+                        "a checkpoint that was kept is of {size} entries; those from {from} on were lost in a restore, as the next epoch says"
+                    );
+                    self.found.undecided(Check::Pinned, place, what);
+                }
+                continue;
+            }
+            let what = match root {
+                Some(_) => format!("its first {} entries are not those of the checkpoint that was kept", checkpoint.size),
+                None => format!("the checkpoint that was kept is of {} entries, and here are fewer", checkpoint.size),
             };
             self.found.tampered(Check::Pinned, Place { index: Some(checkpoint.size.min(held)), ..place }, what);
         }

@@ -161,6 +161,8 @@ pub async fn audit(harness: &Harness) {
     assert!(kinds.is_empty(), "jobs are left: {kinds:?}");
     let errors = super::logged::errors().lock().unwrap().clone();
     assert!(errors.is_empty(), "logged at error level: {errors:#?}");
+    // What differs is told here.
+    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
     let report = check(&harness.app.db, harness.app.notary.outside(), None, |_| {}).await.unwrap();
     assert_eq!(report.verdict(), Verdict::Clean, "{report}");
 }

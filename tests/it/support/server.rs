@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mandate::db::Role;
+use mandate::evidence::LogNotary;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
@@ -59,6 +60,10 @@ impl Server {
         std::fs::remove_file(&secrets).ok();
         let made = Command::new(env!("CARGO_BIN_EXE_mandate")).args(["secrets-key", "generate"]).arg(&secrets).output().unwrap();
         assert!(made.status.success());
+        // As if it had served before: a folder without the registry's checkpoint is taken for a lost one.
+        let checkpoints = folder.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).unwrap();
+        LogNotary::from_pem(LOG_KEY, &checkpoints).unwrap().keep_all(&h.app.db).await.unwrap();
         let (child, base, health) = spawn(h, &folder);
         let server = Self { child, base, health, folder, spawn };
         server.ready().await;
