@@ -35,7 +35,7 @@ pub use event::*;
 pub use facts::*;
 pub use head::{push as push_leaf, root as root_of_edge};
 pub use log::{LogView, head_by_id, log_by_id, logs};
-pub use notary::{LogNotary, run_notary};
+pub use notary::{LogNotary, run_notary, signed_head};
 pub use note::{LogSigningKey, Note, NoteFault, NoteKey, NoteSignature};
 pub use outside::{KeptCheckpoint, Outside};
 pub use proof::{

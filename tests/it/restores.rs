@@ -54,7 +54,7 @@ pub fn ran(program_name: &str, arguments: &[&str]) {
 }
 
 /// A dump of the database.
-fn dump(h: &Harness) -> PathBuf {
+pub fn dump(h: &Harness) -> PathBuf {
     let file = h.mail.with_extension("dump");
     std::fs::remove_file(&file).ok();
     ran("pg_dump", &["-Fc", "-Z0", "-f", file.to_str().unwrap(), "-d", &administrative(h, &h.database.name)]);
@@ -62,7 +62,7 @@ fn dump(h: &Harness) -> PathBuf {
 }
 
 /// Another database of this server, with what the dump holds.
-async fn restored(h: &Harness, dump: &Path) -> Harness {
+pub async fn restored(h: &Harness, dump: &Path) -> Harness {
     let name = format!("{}r", h.database.name);
     let mut admin = PgConnection::connect(&administrative(h, "postgres")).await.unwrap();
     let made = format!("CREATE DATABASE \"{name}\" OWNER mandate_owner TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'");
@@ -81,7 +81,7 @@ async fn restored(h: &Harness, dump: &Path) -> Harness {
     h.restored(database)
 }
 
-async fn removed(h: &Harness, restored: &Harness) {
+pub async fn removed(h: &Harness, restored: &Harness) {
     restored.app.db.close().await;
     let mut admin = PgConnection::connect(&administrative(h, "postgres")).await.unwrap();
     admin.execute(AssertSqlSafe(format!("DROP DATABASE \"{}\" WITH (FORCE)", restored.database.name))).await.unwrap();
@@ -176,7 +176,7 @@ fn reasons(answer: &crate::support::Answer) -> Vec<String> {
 }
 
 /// Kari comes back by the first signatory's path.
-async fn people_first(h: &Harness, kari: &Client) -> Client {
+pub async fn people_first(h: &Harness, kari: &Client) -> Client {
     let path = format!("/api/admin/v1/customers/{}/account-recoveries", h.customer("Nordvik"));
     let agreement = kari.get("/api/v1/agreements").await.expect(200).text("/data/0/id");
     let body = json!({"membership": membership(kari, KARI).await, "agreement": agreement});
