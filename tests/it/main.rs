@@ -62,6 +62,7 @@ mod proof_bench;
 mod replayed;
 mod restores;
 mod restores_erased;
+mod restores_random;
 mod restores_timeline;
 mod routes;
 mod secrets_key;

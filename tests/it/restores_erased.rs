@@ -102,7 +102,7 @@ async fn what_was_erased_after_the_backup_is_erased_again_after_the_restore() {
         let after = before_the_backup(h, &kari).await;
         let in_backup = canaries(h).await;
         assert!(in_backup.iter().all(|count| *count > 0), "{in_backup:?}");
-        let file = dump(h);
+        let file = dump(h).await;
         after_the_backup(h, &kari, &after).await;
         later(h).await;
         assert_eq!(erase(h, KEPT).await.documents, 3, "two of Nordvik, one of another customer");
