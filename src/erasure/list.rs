@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::{CustomerId, Error, Result};
-use crate::evidence::{Event, Outside};
+use crate::evidence::{Event, Outside, SuppliedEntry};
 
 /// One erasure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,18 @@ impl ErasureList {
             bytes.push(b'\n');
         }
         self.append(&self.file(log), &bytes).map_err(Error::internal)
+    }
+
+    /// Adds the erasures that entries tell of which a restore had lost and a pack supplied.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn add_supplied(&self, log: CustomerId, epoch: u32, entries: &[SuppliedEntry]) -> Result<()> {
+        let mut lines = Vec::new();
+        for entry in entries.iter().filter(|entry| ["subjects.erased", "document.erased"].contains(&entry.word.as_str())) {
+            lines.extend(entry.event()?.map(|event| Line { log, epoch, index: entry.index, event, kinds: BTreeMap::new() }));
+        }
+        if lines.is_empty() { Ok(()) } else { self.add(log, &lines) }
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -21,6 +21,7 @@ mod proof;
 mod registry_facts;
 mod running;
 mod store;
+mod supplied;
 mod tile;
 mod tile_store;
 
@@ -45,5 +46,8 @@ pub use proof::{
 pub use registry_facts::{Channel, Membership, PermitKeyState, RegistryFacts, apply_registry};
 pub use running::*;
 pub use store::{EntryFilter, StoredEntry, answered, entries, entry_by_id, head_of, leaves, page_of_entries, place, size_of_epoch};
+pub use supplied::{
+    SuppliedEntry, keep_supplied, size_with_supplied, supplied_consistency, supplied_entries, supplied_inclusion, supplied_place,
+};
 pub use tile::{NotATilePath, TILE_WIDTH, Tile, TilePath, Tiles, bundle, tile_root};
 pub use tile_store::{Tree, consistency_proof, inclusion_proof, stored_tile, stored_tiles, tile_hashes};

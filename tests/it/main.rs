@@ -61,6 +61,7 @@ mod permit_vectors;
 mod proof_bench;
 mod replayed;
 mod restores;
+mod restores_commands;
 mod restores_erased;
 mod restores_random;
 mod restores_timeline;
