@@ -63,6 +63,7 @@ mod replayed;
 mod restores;
 mod restores_commands;
 mod restores_erased;
+mod restores_packs;
 mod restores_random;
 mod restores_timeline;
 mod routes;

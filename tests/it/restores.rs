@@ -7,14 +7,14 @@ use std::process::Command;
 
 use chrono::Duration;
 use mandate::db::Opened;
-use mandate::restore::{OpenedEpoch, take_in};
+use mandate::restore::{OpenedEpoch, opened_epochs, take_in};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::accounts::by_password;
 use crate::accounts_recovery::{NEW, come_back, enrol, membership};
-use crate::support::{ADMIN, Answer, Client, Harness, KARI, PRIVACY, export, instruction, run, with};
+use crate::support::{ADMIN, Answer, Client, Harness, KARI, PRIVACY, SECURITY, audit, export, instruction, run, with};
 
 fn program(name: &str) -> PathBuf {
     match std::env::var_os("MANDATE_PG_BIN") {
@@ -98,6 +98,8 @@ pub struct World {
     /// Instructions that are in force, and that are withdrawn again.
     pub in_force: Vec<String>,
     pub withdrawn: Vec<String>,
+    /// A key of the customer.
+    pub key: String,
 }
 
 pub fn other() -> Value {
@@ -123,7 +125,10 @@ pub async fn world(h: &Harness) -> World {
     let running = vec![permits[0].1.clone()];
     h.redeem(&platform, "r0", &running[0], &permits[0].2).await.expect(201);
     h.chunk(&platform, "c0", &running[0], &json!({"chunk_no": 1, "rows": 1})).await.expect(201);
-    World { platform, kari, permits, running, in_force, withdrawn: Vec::new() }
+    let key = json!({"name": "reads", "role": "customer_reader"});
+    let key = kari.post("/api/v1/api-keys", &key).await.expect(201).text("/key");
+    h.nobody.with(&key).get("/api/v1/instructions").await.expect(200);
+    World { platform, kari, permits, running, in_force, withdrawn: Vec::new(), key }
 }
 
 /// Withdraws what is in force beside the first instruction.
@@ -209,6 +214,7 @@ pub async fn lost_entries(h: &Harness, w: &World, missing: (u32, u64, u64)) {
         assert!(reasons(&refused).contains(&"state_unconfirmed".to_owned()), "{:?}", reasons(&refused));
     }
     h.nobody.with(w.kari.token.as_deref().unwrap()).get("/api/v1/me").await.expect(401);
+    h.nobody.with(&w.key).get("/api/v1/instructions").await.expect(401);
     let kari = h.person(KARI).await;
     let state = kari.get("/api/v1/evidence/state").await.expect(200).json();
     assert_eq!((&state["unconfirmed"], &state["epoch"]), (&json!(true), &json!(2)), "{state}");
@@ -225,6 +231,7 @@ pub async fn lost_entries(h: &Harness, w: &World, missing: (u32, u64, u64)) {
     }
     kari.post("/api/v1/evidence/state-confirmations", &confirmation).await.expect(201);
     kari.post("/api/v1/evidence/state-confirmations", &confirmation).await.expect(409);
+    h.nobody.with(&w.key).get("/api/v1/instructions").await.expect(200);
 }
 
 impl World {
@@ -243,6 +250,33 @@ pub fn exact(opened: &[OpenedEpoch], held: &BTreeMap<String, u64>, outside: &BTr
         assert_eq!(epoch.missing, expected, "{}", epoch.log);
         assert_eq!(epoch.unconfirmed, expected.is_some() && epoch.log.starts_with("cus_"), "{}", epoch.log);
     }
+}
+
+// What the registry lost, such as the stop of a platform, was true for every customer.
+#[tokio::test]
+async fn restores_without_entries_of_the_registry_leave_every_customer_unconfirmed() {
+    run(async |h: &Harness| {
+        let w = world(h).await;
+        h.app.notary.keep_noted(&h.app.db).await.unwrap();
+        let file = dump(h).await;
+        let path = "/api/admin/v1/platforms/fronter/suspensions";
+        h.person(SECURITY).await.post(path, &json!({"ground": "a break-in"})).await.expect(201);
+        let back = restored(h, &file).await;
+        mandate::app::prepare(&back.app).await.unwrap();
+        let opened = opened_epochs(&back.app.db).await.unwrap();
+        let customers: Vec<_> = opened.iter().filter(|epoch| epoch.log.starts_with("cus_")).collect();
+        assert!(customers.len() >= 2 && customers.iter().all(|epoch| epoch.unconfirmed && epoch.missing.is_none()), "{customers:?}");
+        let refused = back.ask(&w.platform_on(&back), "new", &export()).await.expect(403);
+        assert_eq!(reasons(&refused), ["state_unconfirmed"]);
+        // Nobody of the customer lost anything: whoever could confirm before can now.
+        let kari = back.person(KARI).await;
+        kari.post("/api/v1/evidence/state-confirmations", &json!({"epoch": 2})).await.expect(201);
+        back.ask(&w.platform_on(&back), "works", &export()).await.expect(201);
+        mandate::app::deliver_due(&back.app).await.unwrap();
+        audit(&back).await;
+        removed(h, &back).await;
+    })
+    .await;
 }
 
 // Negative control, seen to fail: with the heads read before the checkpoints outside, an act in between

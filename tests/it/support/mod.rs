@@ -18,6 +18,7 @@ pub use client::{Answer, Client, fresh_key};
 pub use crashing::Crashing;
 pub use harness::{Harness, LOG_KEY, PERMIT_KEY, START, run, run_crashing, run_on, run_today, run_unaudited};
 pub use logged::statements;
+pub use packed::packed;
 pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
 pub use server::{Server, Spawn, free_addresses, http};
