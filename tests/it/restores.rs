@@ -125,7 +125,7 @@ pub async fn world(h: &Harness) -> World {
     let running = vec![permits[0].1.clone()];
     h.redeem(&platform, "r0", &running[0], &permits[0].2).await.expect(201);
     h.chunk(&platform, "c0", &running[0], &json!({"chunk_no": 1, "rows": 1})).await.expect(201);
-    let key = json!({"name": "reads", "role": "customer_reader"});
+    let key = json!({"name": "reads", "role": "customer_reader", "expires_at": h.app.db.clock().now().plus(Duration::days(30))});
     let key = kari.post("/api/v1/api-keys", &key).await.expect(201).text("/key");
     h.nobody.with(&key).get("/api/v1/instructions").await.expect(200);
     World { platform, kari, permits, running, in_force, withdrawn: Vec::new(), key }
