@@ -252,6 +252,30 @@ pub fn exact(opened: &[OpenedEpoch], held: &BTreeMap<String, u64>, outside: &BTr
     }
 }
 
+// What was permitted is void by the epoch alone, also where nothing was lost and nothing is unconfirmed.
+#[tokio::test]
+async fn restores_that_lost_nothing_void_what_was_permitted_before() {
+    run(async |h: &Harness| {
+        let w = world(h).await;
+        h.app.notary.keep_noted(&h.app.db).await.unwrap();
+        let file = dump(h).await;
+        let back = restored(h, &file).await;
+        assert!(take_in(&back.app.db, back.app.notary.outside(), true).await.unwrap().is_some());
+        mandate::app::prepare(&back.app).await.unwrap();
+        let (platform, (_, id, permit)) = (w.platform_on(&back), w.permits[1].clone());
+        let redeemed = back.redeem(&platform, "redeem", &id, &permit).await.expect(403);
+        assert_eq!(reasons(&redeemed), ["permit_void"]);
+        let chunk = back.chunk(&platform, "chunk", &w.running[0], &json!({"chunk_no": 9, "rows": 1})).await.expect(403);
+        assert_eq!(reasons(&chunk), ["permit_void"]);
+        nothing_is_redeemable(&back, &w, &platform).await;
+        back.running(&platform, "works", &export()).await;
+        mandate::app::deliver_due(&back.app).await.unwrap();
+        audit(&back).await;
+        removed(h, &back).await;
+    })
+    .await;
+}
+
 // What the registry lost, such as the stop of a platform, was true for every customer.
 #[tokio::test]
 async fn restores_without_entries_of_the_registry_leave_every_customer_unconfirmed() {

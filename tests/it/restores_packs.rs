@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::packs::{check, made};
 use crate::restores::{STEPS, dump, removed, restored, step, world};
-use crate::support::{Client, Harness, KARI, LOG_KEY, bare, packed, run};
+use crate::support::{Client, Harness, KARI, LOG_KEY, bare, export, packed, run};
 
 /// Exit code and words of the Python verifier; `None`: it cannot run here.
 fn by_python(pack: &Path, pinned: &[(String, Note)]) -> Option<(i32, String)> {
@@ -150,6 +150,8 @@ async fn packs_of_several_epochs_are_judged_alike_by_both_verifiers() {
         let back = restored(h, &again).await;
         mandate::app::prepare(&back.app).await.unwrap();
         let kari = back.person(KARI).await;
+        // An epoch that holds more than its opening.
+        back.ask(&w.platform_on(&back), "later", &export()).await.expect(403);
         let pack = made(&back, &kari, &json!({})).await;
         let report = check(&pack, Vec::new());
         assert_eq!(report.verdict, Verdict::Verified, "{report}");
