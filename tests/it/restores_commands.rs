@@ -1,9 +1,8 @@
 //! The commands of `docs/restore.md`, each run on a restored database in the order of the page: declare, status,
 //! fsck, supply, erase; and then what is left to people.
 //!
-//! Negative control: before the supply the same receipt and consistency are not found. Seen to fail: without the
-//! look at `to_end` in `confirm_state` the state is confirmed with a withdrawn instruction in force; without the
-//! comparison with the kept root in `supply::fits` the pack that ends too early is refused by its reader only.
+//! Negative controls: before the supply the same receipt and consistency are not found. Seen to fail: without the
+//! look at `to_end` in `confirm_state` the state is confirmed with a withdrawn instruction in force.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -2,6 +2,13 @@
 //! restored later. What is missing is told exactly, up to what was kept outside; nothing that was withdrawn
 //! comes back to life, and no permit from before is good for anything.
 //!
+//! Negative controls, each taken out once and seen to fail here: `take_in` that opens no epoch (no log has opened);
+//! `known` of `decide::endings` always none (nothing is missing); `end_sessions` (a token from before works);
+//! `suspend_authority` (somebody confirms who may have lost the authority); `state_unconfirmed` of `identity` (a key of
+//! the customer works); `StateUnconfirmed` in `decide::evaluate` (500: the database refuses), and with it the line of
+//! the database's `export_refusal` (a permit is given). Where entries are missing the void of a permit is hidden behind
+//! `state_unconfirmed`: `restores_that_lost_nothing_…` looks at it alone.
+//!
 //! `MANDATE_RESTORES=20 cargo test --test it restores_random` restores twenty times; `MANDATE_SEED` repeats a run.
 
 use std::cell::Cell;
