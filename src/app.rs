@@ -154,6 +154,11 @@ const PLATFORMS: [&str; 3] = ["itslearning", "fronter", "skoleintra"];
 pub async fn prepare(app: &App) -> Result<()> {
     // Before anything else is read or recorded: what a restore brought back counts only after it.
     crate::restore::take_in(&app.db, app.notary.outside(), &app.notary.public_keys(), false).await?;
+    let back = crate::erasure::brought_back(&app.db, app.notary.outside()).await?;
+    if back.due > 0 {
+        // The eraser's login is never the service's.
+        tracing::warn!(due = back.due, "ALARM: what was erased is in the database again: run `mandate erase`");
+    }
     if !crate::fsck::check_at_start(app).await? {
         // The registry failed: everything is read, and nothing written.
         return Ok(());

@@ -2,13 +2,21 @@
 //! of every log, as a start does that sees it by itself; the status names what is missing and who has
 //! still to confirm. A restore that shows in nothing kept outside is known by its declaration only.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
 use super::failure::{Failure, words};
-use super::print::say;
-use super::{Context, demo, keys, log_keys};
+use super::print::{say, warn};
+use super::{Context, demo, erase, keys, log_keys};
 use crate::db::Db;
 use crate::db::server::data_home;
-use crate::evidence::Outside;
+use crate::erasure::{BroughtBack, ErasureList, Retention, brought_back};
+use crate::evidence::{Outside, origin};
 use crate::restore::{OpenedEpoch, opened_epochs, take_in};
+use crate::{pack, restore};
 
 /// What can be done after a restore.
 #[derive(Debug, clap::Subcommand)]
@@ -17,6 +25,12 @@ pub(super) enum Command {
     Declare,
     /// Show the epochs that restores opened, the missing entries, and whose state is unconfirmed
     Status,
+    /// Supply the entries that a restore lost, from a pack of the customer that was made before the loss
+    Supply {
+        /// The pack
+        #[arg(long, value_name = "FILE")]
+        pack: PathBuf,
+    },
 }
 
 /// Runs the command.
@@ -25,22 +39,74 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
     if !config.names_a_database() && log_keys::are_unset(&config) {
         config.evidence.key_file = data_home()?.join(demo::LOG_KEY);
     }
+    let eraser = match &command {
+        Command::Declare => erase::login(context, &config, None)?,
+        Command::Status | Command::Supply { .. } => None,
+    };
     let db = keys::open(context, &config).await?;
     let outside = Outside::new(&config.evidence.checkpoint_directory);
     // A key that was published after the backup is known by its file only.
-    let own = log_keys::notary(&config).map(|notary| notary.public_keys());
-    let done = act(&db, &outside, &own.unwrap_or_default(), command).await;
+    let own = log_keys::notary(&config).map(|notary| notary.public_keys()).unwrap_or_default();
+    let done = act(&db, &outside, &own, command, eraser).await;
     db.close().await;
     done
 }
 
-async fn act(db: &Db, outside: &Outside, own: &[[u8; 32]], command: Command) -> Result<(), Failure> {
+async fn act(db: &Db, outside: &Outside, own: &[[u8; 32]], command: Command, eraser: Option<SecretString>) -> Result<(), Failure> {
+    let told = |error| Failure::new(words(&error));
     if matches!(command, Command::Declare) {
-        let told = |error| Failure::new(words(&error));
         let Some(taken) = take_in(db, outside, own, true).await.map_err(told)? else { return Ok(()) };
         say(format!("{} is taken in ({}): {} logs opened another epoch", taken.restore, taken.ground, taken.opened));
+        if let Some(url) = eraser {
+            let erased = erase::erased(&db.with_eraser(&url).map_err(told)?, outside, Retention::default()).await?;
+            erase::tell_again(&erased);
+        }
     }
-    let opened = opened_epochs(db).await.map_err(|error| Failure::new(words(&error)))?;
+    if let Command::Supply { pack } = command {
+        return supply_from(db, outside, &pack).await;
+    }
+    status(db, outside).await
+}
+
+/// Verifies the pack against the checkpoints outside, and supplies what is missing from it.
+async fn supply_from(db: &Db, outside: &Outside, path: &Path) -> Result<(), Failure> {
+    let told = |error| Failure::new(words(&error));
+    let open = || File::open(path).map(BufReader::new).map_err(|error| Failure::file("read", path, &error));
+    let customer = pack::customer_of(open()?).map_err(Failure::new)?;
+    let missing = restore::missing(db, customer).await.map_err(told)?;
+    if missing.is_empty() {
+        say(format!("nothing is missing of the log of {customer}"));
+        return Ok(());
+    }
+    let mut pinned = Vec::new();
+    for missing in &missing {
+        let kept = outside.latest(&origin(&customer.to_string(), missing.epoch)).map_err(told)?;
+        let kept = kept.ok_or_else(|| Failure::new(format!("no checkpoint of the epoch {} was kept outside", missing.epoch)))?;
+        pinned.push(kept.checkpoint.parse().map_err(|_| Failure::new("a checkpoint outside cannot be read"))?);
+    }
+    let report = pack::verify(open()?, &pack::Options { pinned, ..pack::Options::default() }, |_, _| {});
+    if report.verdict != pack::Verdict::Verified {
+        say(report.to_string());
+        return Err(Failure::new("nothing is supplied from a pack that does not verify against the checkpoints outside"));
+    }
+    for missing in missing {
+        let supply = pack::supply(open()?, missing.epoch, (missing.from, missing.until)).map_err(Failure::new)?;
+        let said = restore::supply(db, customer, missing, supply.before, &supply.entries).await.map_err(told)?;
+        ErasureList::beside(outside).add_supplied(customer, missing.epoch, &supply.entries).map_err(told)?;
+        say(format!("entries {} to {} of the epoch {} of {customer} are supplied", missing.from, missing.until, missing.epoch));
+        for act in &said.narrowing {
+            say(format!("to be ended again before the state is confirmed, if it is not: {}", act.told()));
+        }
+        for act in &said.widening {
+            say(format!("not given again: {act}"));
+        }
+    }
+    Ok(())
+}
+
+async fn status(db: &Db, outside: &Outside) -> Result<(), Failure> {
+    let told = |error| Failure::new(words(&error));
+    let opened = opened_epochs(db).await.map_err(told)?;
     if opened.is_empty() {
         say("no restore was taken in");
     }
@@ -51,6 +117,11 @@ async fn act(db: &Db, outside: &Outside, own: &[[u8; 32]], command: Command) -> 
     }
     let left = opened.iter().filter(|epoch| is_unconfirmed(epoch)).count();
     say(format!("{left} customers have to confirm their state"));
+    let BroughtBack { due, absent } = brought_back(db, outside).await.map_err(told)?;
+    if due > 0 {
+        warn(format!("{due} subject lists and documents that were erased are in the database again: run mandate erase"));
+    }
+    say(format!("{due} erasures have to be carried out again, {absent} are of what is not in the database"));
     Ok(())
 }
 
@@ -63,10 +134,11 @@ fn line(epoch: &OpenedEpoch) -> String {
         Some((before, from, until)) => format!("entries {from} to {until} of the epoch {before} are missing"),
         None => "nothing that was kept outside is missing".to_owned(),
     };
+    let supplied = if epoch.supplied > 0 { format!(", {} of them were supplied", epoch.supplied) } else { String::new() };
     let state = match (epoch.unconfirmed, epoch.confirmed_at) {
         (true, None) => "; UNCONFIRMED".to_owned(),
         (true, Some(at)) => format!("; confirmed at {at}"),
         (false, _) => String::new(),
     };
-    format!("{} epoch {} since {}: {missing}{state}", epoch.log, epoch.epoch, epoch.opened_at)
+    format!("{} epoch {} since {}: {missing}{supplied}{state}", epoch.log, epoch.epoch, epoch.opened_at)
 }

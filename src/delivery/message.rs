@@ -10,6 +10,9 @@ use crate::db::{Housekeeping, LogId, WriteTx, ensure_one};
 /// The kind of a job that sends a message.
 pub(super) const DELIVER: &str = "deliver";
 
+/// The purpose of a message that is a checkpoint itself, and so goes without another.
+pub const DAILY_CHECKPOINT: &str = "daily_checkpoint";
+
 /// A message to be sent.
 #[derive(Debug, Clone)]
 pub struct NewMessage {

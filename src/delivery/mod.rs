@@ -8,6 +8,6 @@ mod schedule;
 mod transport;
 mod worker;
 
-pub use message::{NewMessage, enqueue, enqueue_without_act};
+pub use message::{DAILY_CHECKPOINT, NewMessage, enqueue, enqueue_without_act};
 pub use transport::FileTransport;
 pub use worker::{Delivered, Effect, Effects, deliver_due, run};

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use lettre::message::header::ContentType;
-use lettre::message::{Mailbox, Message as Mail};
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Attachment, Body, Mailbox, Message as Mail, MultiPart, SinglePart};
 use tokio::io::AsyncWriteExt;
 
 use super::message::Message;
@@ -21,6 +21,24 @@ pub(super) enum Unsent {
     /// No try ever will: what it says of the message.
     Never(&'static str),
 }
+
+/// What goes with a message.
+#[derive(Debug)]
+pub(super) enum Enclosed {
+    /// Nothing: it is for the staff, or brings its checkpoint itself.
+    Nothing,
+    /// The signed checkpoint of the customer's log, as it is now.
+    Checkpoint(String),
+    /// None could be signed: a notice is not held back for it, but says so.
+    NoCheckpoint,
+}
+
+/// Name of the file that a checkpoint goes as: as it is, `mandate verify --pinned` takes it.
+const CHECKPOINT: &str = "checkpoint.txt";
+const KEEP_IT: &str = "\n\nEnclosed is the signed checkpoint of your institution's log (checkpoint.txt). Keep it: whoever has it can\n\
+    prove that nothing recorded until now was changed, removed or added afterwards.\n";
+const NO_CHECKPOINT: &str = "\n\nThe signed checkpoint of your institution's log, which goes with every notice, could not be made for this\n\
+    one. Ask the processor why, and keep those that you have received.\n";
 
 /// Writes messages into a folder.
 #[derive(Debug, Clone)]
@@ -41,8 +59,8 @@ impl FileTransport {
     }
 
     /// Writes one message whole, or not at all. Written again, it is the same file.
-    pub(super) async fn send(&self, message: &Message) -> Result<(), Unsent> {
-        let mail = format(message)?;
+    pub(super) async fn send(&self, message: &Message, enclosed: &Enclosed) -> Result<(), Unsent> {
+        let mail = format(message, enclosed)?;
         self.write(message, &mail).await.map_err(Unsent::Now)
     }
 
@@ -58,20 +76,30 @@ impl FileTransport {
     }
 }
 
-fn format(message: &Message) -> Result<Vec<u8>, Unsent> {
+fn format(message: &Message, enclosed: &Enclosed) -> Result<Vec<u8>, Unsent> {
     let to: Mailbox = message.address.parse().map_err(|_| Unsent::Never("its address is none that mail can be sent to"))?;
     let from: Mailbox = FROM.parse().map_err(|_| Unsent::Never("it has no sender"))?;
     let body = message.body.clone().ok_or(Unsent::Never("its text is gone"))?;
-    let mail = Mail::builder()
+    let head = Mail::builder()
         .message_id(Some(format!("<{}@mandate.invalid>", message.id)))
         .date(message.created_at.utc().into())
         .from(from)
         .to(to)
-        .subject(message.subject.as_str())
-        .header(ContentType::TEXT_PLAIN)
-        .body(body)
-        .map_err(|_| Unsent::Never("it cannot be written as mail"))?;
-    Ok(mail.formatted())
+        .subject(message.subject.as_str());
+    let mail = match enclosed {
+        Enclosed::Nothing => head.header(ContentType::TEXT_PLAIN).body(body),
+        Enclosed::NoCheckpoint => head.header(ContentType::TEXT_PLAIN).body(body + NO_CHECKPOINT),
+        Enclosed::Checkpoint(note) => {
+            // Base64 keeps its bytes, line ends included.
+            let note = Body::new_with_encoding(note.clone().into_bytes(), ContentTransferEncoding::Base64)
+                .map_err(|_| Unsent::Never("its checkpoint cannot be written as mail"))?;
+            let note = Attachment::new(CHECKPOINT.to_owned()).body(note, ContentType::TEXT_PLAIN);
+            // A boundary of its own, so that what is written again is the same file.
+            let parts = MultiPart::mixed().boundary(message.id.to_string());
+            head.multipart(parts.singlepart(SinglePart::plain(body + KEEP_IT)).singlepart(note))
+        }
+    };
+    Ok(mail.map_err(|_| Unsent::Never("it cannot be written as mail"))?.formatted())
 }
 
 #[cfg(test)]
@@ -94,13 +122,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_checkpoint_goes_as_a_file_of_its_own_and_its_absence_is_told() {
+        let note = "mandate/cus_1/1\n2\nAAAA\n\n\u{2014} mandate/cus_1/1 BBBB\n";
+        let sent = |enclosed: &Enclosed| String::from_utf8(format(&message("One line.\n"), enclosed).unwrap()).unwrap();
+        let with = sent(&Enclosed::Checkpoint(note.to_owned()));
+        assert_eq!(with, sent(&Enclosed::Checkpoint(note.to_owned())), "written again, it is the same file");
+        assert!(with.contains("One line.\r\n") && with.contains("filename=\"checkpoint.txt\""), "{with}");
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, note);
+        assert!(with.replace("\r\n", "").contains(&encoded), "{with}");
+        assert!(sent(&Enclosed::NoCheckpoint).contains("could not be made for this"));
+        assert!(!sent(&Enclosed::Nothing).contains("checkpoint"));
+    }
+
     #[tokio::test]
     async fn a_message_is_one_private_file_with_one_recipient() {
         let dir = std::env::temp_dir().join(format!("mandate-mail-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let transport = FileTransport::new(&dir);
         for _ in 0..2 {
-            transport.send(&message("One line.\nAnother.\n")).await.unwrap();
+            transport.send(&message("One line.\nAnother.\n"), &Enclosed::Nothing).await.unwrap();
         }
         let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files.len(), 1);
@@ -116,11 +157,11 @@ mod tests {
             assert!(text.contains(part), "{part:?} in {text}");
         }
         for address in ["a..b@nordvik.example", "kari", ""] {
-            let sent = transport.send(&Message { address: address.to_owned(), ..message(&text) }).await;
+            let sent = transport.send(&Message { address: address.to_owned(), ..message(&text) }, &Enclosed::Nothing).await;
             assert!(matches!(sent, Err(Unsent::Never(_))), "{address}: {sent:?}");
         }
         // Control: a folder that is not there may be there at the next try.
         std::fs::remove_dir_all(&dir).unwrap();
-        assert!(matches!(transport.send(&message(&text)).await, Err(Unsent::Now(_))));
+        assert!(matches!(transport.send(&message(&text), &Enclosed::NoCheckpoint).await, Err(Unsent::Now(_))));
     }
 }

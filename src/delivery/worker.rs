@@ -1,5 +1,5 @@
-//! The worker: leases due jobs, sends each message outside any transaction, then records the
-//! delivery. A delivery that a deadline or an authority hangs on is an entry in the customer's log;
+//! The worker: leases due jobs, sends each message outside any transaction, one to a customer with the
+//! checkpoint of its log, then records the delivery. A delivery that a deadline or an authority hangs on is an entry in the customer's log;
 //! an ordinary notice is housekeeping. What is not delivered stays due; what no try can ever deliver is
 //! given up, and ops are told: by an entry of the processor's log and a message of their own.
 
@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::message::{self, DELIVER, Message, NewMessage, enqueue};
+use super::message::{self, DAILY_CHECKPOINT, DELIVER, Message, NewMessage, enqueue};
 use super::schedule::retry_after;
-use super::transport::{FileTransport, Unsent};
+use super::transport::{Enclosed, FileTransport, Unsent};
 use crate::app::App;
 use crate::base::{CustomerId, Instant, MessageId, Result, TypedId as _};
 use crate::db::{Lock, LogId, Role, WriteTx, ensure_one};
-use crate::evidence::{Actor, Event, NewEntry, commit_one};
+use crate::evidence::{Actor, Event, NewEntry, commit_one, signed_head};
 
 /// Jobs that are leased at once: few, so that the lease outlasts sending them.
 const BATCH: i64 = 20;
@@ -115,7 +115,8 @@ async fn deliver(app: &App, mail: &FileTransport, job: &Job) -> Result<bool> {
         done(app, job).await?;
         return Ok(false);
     };
-    match mail.send(&message).await {
+    let enclosed = enclosed(app, job, &message).await;
+    match mail.send(&message, &enclosed).await {
         Ok(()) => {}
         Err(Unsent::Now(error)) => return Err(error),
         Err(Unsent::Never(why)) => return give_up(app, job, &message, why).await,
@@ -128,6 +129,22 @@ async fn deliver(app: &App, mail: &FileTransport, job: &Job) -> Result<bool> {
     match app.effects.iter().find(|(purpose, _)| *purpose == message.purpose) {
         Some((_, effect)) => record(app, job, &message, *effect).await,
         None => note(app, job).await,
+    }
+}
+
+/// What goes with a message: with every notice to a customer the checkpoint of its log, as it is committed now.
+/// What a customer has received the processor cannot take back.
+async fn enclosed(app: &App, job: &Job, message: &Message) -> Enclosed {
+    if job.customer == LogId::PROCESSOR || message.purpose == DAILY_CHECKPOINT {
+        return Enclosed::Nothing;
+    }
+    match signed_head(&app.db, job.customer).await {
+        Ok(Some((_, note))) => Enclosed::Checkpoint(note),
+        Ok(None) => Enclosed::NoCheckpoint,
+        Err(error) => {
+            tracing::warn!(delivery = %message.id, cause = %error, "a notice goes without a checkpoint");
+            Enclosed::NoCheckpoint
+        }
     }
 }
 

@@ -1,23 +1,26 @@
-//! Erasing by retention: each customer's log is gone through in stretches, each a transaction under the
-//! customer's head, with one entry for what it takes away; then its documents, one at a time.
+//! Erasing: each customer's log is gone through in stretches, each a transaction under the customer's
+//! head, with one entry for what it takes away; then its documents, one at a time. Before that the list
+//! outside the database is completed, and what it names and a restore brought back is erased again.
 
 use std::collections::BTreeMap;
 
 use chrono::Duration;
 
-use super::store::{self, Expired, Stretch};
-use crate::base::{Code, Error, Instant, Order, PageQuery, Result};
+use super::again::{complete, erase_again};
+use super::list::{ErasureList, Line};
+use super::store::{self, Expired, Needless, Stretch};
+use crate::base::{Code, CustomerId, Error, Instant, Order, PageQuery, Result};
 use crate::db::{Db, Lock, LogId, Role, WriteTx};
-use crate::evidence::{Actor, Event, LogView, NewEntry, append, finish, logs, size_of_epoch};
+use crate::evidence::{Actor, Event, LogView, NewEntry, Outside, append, finish, logs, size_of_epoch};
 
 /// Entries that are looked at in one transaction.
-const STRETCH: i64 = 500;
+pub(super) const STRETCH: u16 = 500;
 
 /// The ground of what is erased here.
 const GROUND: &str = "retention";
 
 /// For how many days what is over is kept; 0: until further notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
     /// The subjects of refusals, dry runs and ended exports.
     pub subjects_days: u32,
@@ -32,53 +35,76 @@ pub struct Erased {
     pub subjects: BTreeMap<String, u64>,
     /// How many documents' bytes were.
     pub documents: u64,
+    /// How many subject lists and documents were erased again, after a restore.
+    pub again: u64,
+    /// How many of those wait, since they have effect again.
+    pub waiting: u64,
+    /// How many of those that the list names are not in the database.
+    pub absent: u64,
     /// The logs that were passed over, since they are in quarantine, by name.
     pub passed_over: Vec<String>,
 }
 
-/// Erases what is older than these days, of every customer. One that cannot be worked on (its log is in
-/// quarantine) is passed over and told.
+/// A run: the database with the eraser's login, and the list that it keeps.
+pub(super) struct Run<'r> {
+    pub db: &'r Db,
+    pub list: ErasureList,
+}
+
+/// Erases again what a restore brought back, then what is older than these days, of every customer. One that
+/// cannot be worked on (its log is in quarantine) is passed over and told.
 ///
 /// # Errors
-/// When the database does not answer, or this `Db` was not given the eraser's login.
-pub async fn erase_expired(db: &Db, retention: Retention) -> Result<Erased> {
+/// When the database does not answer, the list outside cannot be written (then what it would have told of is
+/// not erased), or this `Db` was not given the eraser's login.
+pub async fn erase(db: &Db, outside: &Outside, retention: Retention) -> Result<Erased> {
+    let run = Run { db, list: ErasureList::beside(outside) };
     let (mut erased, mut after) = (Erased::default(), None);
+    let mut listed = run.list.customers()?;
     loop {
         let mut page = PageQuery::read(Some("100"), None, "logs", Order::Id)?;
         page.after = after;
         let mut read = db.read(Role::OpsRead, "erasure_logs", LogId::REGISTRY).await?;
         let found = logs(read.conn(), &page).await?;
         drop(read);
-        let Some(last) = found.last() else { return Ok(erased) };
+        let Some(last) = found.last() else { break };
         after = Some(last.id());
         for log in found.iter().filter(|log| log.kind == "customer") {
-            match of_customer(db, log, retention, &mut erased).await {
+            listed.retain(|customer| LogId::from(*customer) != LogId(log.id()));
+            match of_customer(&run, log, retention, &mut erased).await {
                 Err(Error::Quarantined { .. }) => erased.passed_over.push(log.name().to_owned()),
                 done => done?,
             }
         }
     }
+    for gone in listed {
+        erase_again(&run, gone, &mut erased).await?;
+    }
+    Ok(erased)
 }
 
-async fn of_customer(db: &Db, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
+async fn of_customer(run: &Run<'_>, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
+    let customer = CustomerId::from(log.id());
+    complete(run, customer).await?;
+    erase_again(run, customer, erased).await?;
     if retention.subjects_days > 0 {
         for epoch in 1..=log.epoch {
             let mut from = Some(0);
             // What is added from here on is too young.
             while let Some(place) = from {
-                from = stretch(db, log, (epoch, place), retention.subjects_days, erased).await?;
+                from = stretch(run, customer, (epoch, place), retention.subjects_days, erased).await?;
             }
         }
     }
     if retention.documents_days > 0 {
-        while document(db, log, retention.documents_days).await? {
+        while document(run, customer, retention.documents_days).await? {
             erased.documents += 1;
         }
     }
     Ok(())
 }
 
-async fn begin(db: &Db, log: LogId) -> Result<WriteTx> {
+pub(super) async fn begin(db: &Db, log: LogId) -> Result<WriteTx> {
     db.write(Role::Eraser, "erase", Lock::Heads, log, &[]).await
 }
 
@@ -87,26 +113,23 @@ fn before(tx: &WriteTx, days: u32) -> Instant {
 }
 
 /// Erases in one stretch; gives where the next begins.
-async fn stretch(db: &Db, log: &LogView, (epoch, from): (u32, i64), days: u32, erased: &mut Erased) -> Result<Option<i64>> {
-    let id = LogId(log.id());
-    let mut tx = begin(db, id).await?;
-    let size = i64::try_from(size_of_epoch(tx.conn(), id, epoch).await?).map_err(Error::internal)?;
-    let until = from + STRETCH;
+async fn stretch(run: &Run<'_>, customer: CustomerId, (epoch, from): (u32, i64), days: u32, erased: &mut Erased) -> Result<Option<i64>> {
+    let id = LogId::from(customer);
+    let mut tx = begin(run.db, id).await?;
+    let size = match size_of_epoch(tx.conn(), id, epoch).await {
+        // A restore lost every entry of it.
+        Err(Error::NotFound) => return Ok(None),
+        size => i64::try_from(size?).map_err(Error::internal)?,
+    };
+    let until = from + i64::from(STRETCH);
     let next = (until < size).then_some(until);
     let stretch = Stretch { log: id, epoch: i32::try_from(epoch).map_err(Error::internal)?, from, until };
     let before = before(&tx, days);
-    let expired = store::expired(tx.conn(), stretch, before).await?;
+    let expired = store::expired(tx.conn(), stretch, before, None).await?;
     if expired.is_empty() {
         return Ok(next);
     }
-    let place = |entry: &Expired| Ok((epoch, u64::try_from(entry.index).map_err(Error::internal)?));
-    let entries = expired.iter().map(place).collect::<Result<Vec<_>>>()?;
-    let event = Event::SubjectsErased { entries, ground: Code::fixed(GROUND) };
-    append(&mut tx, &NewEntry::new(id, log.name(), &Actor::system(), event)).await?;
-    let indices: Vec<i64> = expired.iter().map(|entry| entry.index).collect();
-    store::erase_subjects(tx.conn(), id, stretch.epoch, &indices).await?;
-    store::forget_packs(tx.conn(), id).await?;
-    finish(tx).await?;
+    run.take_subjects(tx, customer, epoch, Code::fixed(GROUND), &expired).await?;
     for entry in expired {
         *erased.subjects.entry(entry.word).or_default() += 1;
     }
@@ -114,15 +137,76 @@ async fn stretch(db: &Db, log: &LogView, (epoch, from): (u32, i64), days: u32, e
 }
 
 /// Erases the next document; false: there is none.
-async fn document(db: &Db, log: &LogView, days: u32) -> Result<bool> {
-    let id = LogId(log.id());
-    let mut tx = begin(db, id).await?;
-    let (now, before) = (tx.now(), before(&tx, days));
-    let Some(found) = store::needless(tx.conn(), id, before).await? else { return Ok(false) };
-    let event = Event::DocumentErased { document: found.id, document_sha256: found.sha256, ground: Code::fixed(GROUND) };
-    append(&mut tx, &NewEntry::new(id, found.id, &Actor::system(), event)).await?;
-    store::erase_document(tx.conn(), id, found.id, now).await?;
-    store::forget_packs(tx.conn(), id).await?;
-    finish(tx).await?;
+async fn document(run: &Run<'_>, customer: CustomerId, days: u32) -> Result<bool> {
+    let mut tx = begin(run.db, customer.into()).await?;
+    let before = before(&tx, days);
+    let Some(found) = store::needless(tx.conn(), customer.into(), before).await? else { return Ok(false) };
+    run.take_document(tx, customer, found, Code::fixed(GROUND)).await?;
     Ok(true)
+}
+
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}
+
+impl Run<'_> {
+    pub(super) async fn add(&self, customer: CustomerId, lines: Vec<Line>) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let list = self.list.clone();
+        blocking(move || list.add(customer, &lines)).await
+    }
+
+    /// Takes the subjects of these entries away, with the entry that says so, which stands on the list
+    /// before it is committed: what was erased and is not on the list would come back with a backup.
+    pub(super) async fn take_subjects(
+        &self,
+        mut tx: WriteTx,
+        customer: CustomerId,
+        epoch: u32,
+        ground: Code,
+        over: &[Expired],
+    ) -> Result<()> {
+        let log = LogId::from(customer);
+        let place = |entry: &Expired| Ok((epoch, u64::try_from(entry.index).map_err(Error::internal)?));
+        let event = Event::SubjectsErased { entries: over.iter().map(place).collect::<Result<_>>()?, ground };
+        let mut kinds = BTreeMap::<String, u64>::new();
+        for entry in over {
+            *kinds.entry(entry.word.clone()).or_default() += 1;
+        }
+        let line = append_erasure(&mut tx, customer, customer, event, kinds).await?;
+        let indices: Vec<i64> = over.iter().map(|entry| entry.index).collect();
+        store::erase_subjects(tx.conn(), log, i32::try_from(epoch).map_err(Error::internal)?, &indices).await?;
+        store::forget_packs(tx.conn(), log).await?;
+        self.add(customer, vec![line]).await?;
+        finish(tx).await?;
+        Ok(())
+    }
+
+    /// The same with the bytes of a document.
+    pub(super) async fn take_document(&self, mut tx: WriteTx, customer: CustomerId, document: Needless, ground: Code) -> Result<()> {
+        let (log, now) = (LogId::from(customer), tx.now());
+        let event = Event::DocumentErased { document: document.id, document_sha256: document.sha256, ground };
+        let line = append_erasure(&mut tx, customer, document.id, event, BTreeMap::new()).await?;
+        store::erase_document(tx.conn(), log, document.id, now).await?;
+        store::forget_packs(tx.conn(), log).await?;
+        self.add(customer, vec![line]).await?;
+        finish(tx).await?;
+        Ok(())
+    }
+}
+
+/// Appends the entry of an erasure; gives the line for the list.
+async fn append_erasure(
+    tx: &mut WriteTx,
+    customer: CustomerId,
+    object: impl std::fmt::Display,
+    event: Event,
+    kinds: BTreeMap<String, u64>,
+) -> Result<Line> {
+    let log = LogId::from(customer);
+    let epoch = u32::try_from(tx.head(log)?.epoch).map_err(Error::internal)?;
+    let receipt = append(tx, &NewEntry::new(log, object, &Actor::system(), event.clone())).await?;
+    Ok(Line { log: customer, epoch, index: receipt.index, event, kinds })
 }

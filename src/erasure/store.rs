@@ -1,10 +1,13 @@
 //! All SQL of erasing: what is old enough, and taking it away. The database refuses every other order
 //! of these statements, and each of them without the entry.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sqlx::postgres::PgConnection;
 
-use crate::base::{Digest, DocumentId, Error, Instant, Result};
+use crate::base::{Digest, DocumentId, Error, Instant, Result, from_value};
 use crate::db::{LogId, ensure_one};
+use crate::evidence::Event;
 
 /// An entry whose subjects may go.
 #[derive(Debug, Clone)]
@@ -22,26 +25,85 @@ pub(super) struct Stretch {
     pub until: i64,
 }
 
-/// The entries of a stretch whose subjects are there, are about nothing that still has effect, and were
-/// over before `before`: refusals and dry runs by their time, permits by the end of their export.
-pub(super) async fn expired(conn: &mut PgConnection, stretch: Stretch, before: Instant) -> Result<Vec<Expired>> {
+/// The entries of a stretch, of those that are named if some are, whose subjects are there, are about nothing
+/// that still has effect, and were over before `before`: refusals and dry runs by their time, permits by the
+/// end of their export, or by the restore that made it void.
+pub(super) async fn expired(conn: &mut PgConnection, stretch: Stretch, before: Instant, named: Option<&[i64]>) -> Result<Vec<Expired>> {
     Ok(sqlx::query_as!(
         Expired,
         r#"SELECT e.index, e.type AS word FROM log_entry e
            LEFT JOIN export x ON x.customer_id = e.customer_id AND x.epoch = e.epoch AND x.index = e.index
            WHERE e.customer_id = $1 AND e.epoch = $2 AND e.index >= $3 AND e.index < $4 AND e.subjects IS NOT NULL
+             AND ($6::bigint[] IS NULL OR e.index = ANY ($6))
              AND ((e.type IN ('export.refused', 'export.tried') AND e.at < $5)
                OR (e.type IN ('export.permitted', 'export.single_permitted')
-                   AND COALESCE(x.completed_at, x.aborted_at, x.swept_at, CASE WHEN x.redeemed_at IS NULL THEN x.expires_at END) < $5))
+                   AND COALESCE(x.completed_at, x.aborted_at, x.swept_at, CASE WHEN x.redeemed_at IS NULL THEN x.expires_at END,
+                                (SELECT min(o.opened_at) FROM log_epoch o WHERE o.customer_id = x.customer_id AND o.epoch > x.epoch)) < $5))
            ORDER BY e.index"#,
         stretch.log.0,
         stretch.epoch,
         stretch.from,
         stretch.until,
-        before as Instant
+        before as Instant,
+        named
     )
     .fetch_all(conn)
     .await?)
+}
+
+/// An erasure that the log tells of.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub epoch: u32,
+    pub index: u64,
+    pub event: Event,
+}
+
+/// The erasures that a log tells of, in order.
+pub(super) async fn told(conn: &mut PgConnection, log: LogId) -> Result<Vec<Told>> {
+    let rows = sqlx::query!(
+        "SELECT epoch, index, type AS word, record FROM log_entry
+         WHERE customer_id = $1 AND type IN ('subjects.erased', 'document.erased') ORDER BY epoch, index",
+        log.0
+    );
+    let told = rows.fetch_all(conn).await?.into_iter().map(|row| {
+        let event = from_value(&serde_json::json!({"type": row.word, "record": row.record})).map_err(Error::internal)?;
+        Ok(Told {
+            epoch: u32::try_from(row.epoch).map_err(Error::internal)?,
+            index: u64::try_from(row.index).map_err(Error::internal)?,
+            event,
+        })
+    });
+    told.collect()
+}
+
+/// How many of these entries there are of each type.
+pub(super) async fn kinds(conn: &mut PgConnection, log: LogId, entries: &[(u32, u64)]) -> Result<BTreeMap<String, u64>> {
+    let (mut epochs, mut indices) = (Vec::new(), Vec::new());
+    for (epoch, index) in entries {
+        epochs.push(i32::try_from(*epoch).map_err(Error::internal)?);
+        indices.push(i64::try_from(*index).map_err(Error::internal)?);
+    }
+    let rows = sqlx::query!(
+        r#"SELECT e.type AS word, count(*) AS "count!" FROM log_entry e
+           JOIN unnest($2::integer[], $3::bigint[]) AS n (epoch, index) ON e.epoch = n.epoch AND e.index = n.index
+           WHERE e.customer_id = $1 GROUP BY e.type"#,
+        log.0,
+        &epochs,
+        &indices
+    );
+    rows.fetch_all(conn).await?.into_iter().map(|row| Ok((row.word, u64::try_from(row.count).map_err(Error::internal)?))).collect()
+}
+
+/// Which of these documents were stored.
+pub(super) async fn stored(conn: &mut PgConnection, log: LogId, documents: &[String]) -> Result<BTreeSet<DocumentId>> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT record ->> 'document' AS "document!" FROM log_entry
+           WHERE customer_id = $1 AND type = 'document.stored' AND record ->> 'document' = ANY ($2)"#,
+        log.0,
+        documents
+    );
+    rows.fetch_all(conn).await?.iter().map(|id| id.parse().map_err(Error::internal)).collect()
 }
 
 /// Takes the subjects of entries away, and all that they could be guessed by: the hash of the request,
@@ -116,6 +178,18 @@ pub(super) async fn needless(conn: &mut PgConnection, log: LogId, before: Instan
     )
     .fetch_optional(conn)
     .await?)
+}
+
+/// True if a document's bytes are there, and nothing needs them any more.
+pub(super) async fn is_needless(conn: &mut PgConnection, log: LogId, document: DocumentId, now: Instant) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM document WHERE customer_id = $1 AND id = $2 AND erased_at IS NULL
+                          AND document_needed_until(customer_id, id) <= $3) AS "needless!""#,
+        log.0,
+        document as DocumentId,
+        now as Instant
+    );
+    Ok(found.fetch_one(conn).await?)
 }
 
 /// Takes a document's bytes away.

@@ -115,6 +115,9 @@ events! {
     }
     /// A person of the customer confirmed the state with which an epoch began.
     StateConfirmed = "state.confirmed" { epoch: u32, membership: MembershipId, }
+    /// Entries of an earlier epoch that a restore had lost were supplied from a pack, up to the root that was kept outside. They
+    /// are evidence again, and change nothing that holds.
+    EntriesSupplied = "entries.supplied" { epoch: u32, from: u64, until: u64, root: Digest, }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.

@@ -21,6 +21,7 @@ mod proof;
 mod registry_facts;
 mod running;
 mod store;
+mod supplied;
 mod tile;
 mod tile_store;
 
@@ -35,7 +36,7 @@ pub use event::*;
 pub use facts::*;
 pub use head::{push as push_leaf, root as root_of_edge};
 pub use log::{LogView, head_by_id, log_by_id, logs};
-pub use notary::{LogNotary, run_notary};
+pub use notary::{LogNotary, run_notary, signed_head};
 pub use note::{LogSigningKey, Note, NoteFault, NoteKey, NoteSignature};
 pub use outside::{KeptCheckpoint, Outside};
 pub use proof::{
@@ -47,6 +48,9 @@ pub use running::*;
 pub use store::{
     EntryFilter, StoredEntry, answered, begin_quarantine, entries, entry_by_id, head_of, leaves, page_of_entries, place, root_at,
     size_of_epoch,
+};
+pub use supplied::{
+    SuppliedEntry, keep_supplied, size_with_supplied, supplied_consistency, supplied_entries, supplied_inclusion, supplied_place,
 };
 pub use tile::{NotATilePath, TILE_WIDTH, Tile, TilePath, Tiles, bundle, tile_root};
 pub use tile_store::{Tree, consistency_proof, inclusion_proof, stored_tile, stored_tiles, tile_hashes};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::appending::origin;
 use super::checkpoint::Checkpoint;
 use super::head::root;
-use super::log::{head_of_name, heads};
+use super::log::{head_by_id, head_of_name, heads};
 use super::note::LogSigningKey;
 use super::outside::{KeptCheckpoint, Outside};
 use super::store::{begin_quarantine, root_at};
@@ -251,6 +251,22 @@ impl Notary for LogNotary {
             }
         }
     }
+}
+
+/// The signed checkpoint of a log as it is committed now, with its head. What goes out is first compared with
+/// what was kept before: a log that was changed has no say. `None`: no key was published yet.
+///
+/// # Errors
+/// When the database does not answer, or the log does not continue what was kept.
+pub async fn signed_head(db: &Db, log: LogId) -> Result<Option<(CommittedHead, String)>> {
+    let standing = db.standing().await?;
+    let (Some(kid), Some(notary)) = (&standing.kid, db.notary()) else { return Ok(None) };
+    let mut read = db.read(Role::Worker, "signed_head", log).await?;
+    let head = head_by_id(read.conn(), log).await?;
+    drop(read);
+    notary.keep(db, &standing, vec![head.clone()]).await?;
+    let note = notary.sign(kid, &origin(&head.name, head.epoch), head.size, root(&head.edge));
+    Ok(Some((head, note.ok_or_else(|| Error::internal("a checkpoint that cannot be signed"))?)))
 }
 
 /// What is wrong between a log and a checkpoint that somebody else kept, if anything is.

@@ -62,6 +62,12 @@ impl Outside {
         Self(folder.to_path_buf())
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The file of an origin. Origins are made of the names of logs, which hold no dots.
     fn file(&self, origin: &str) -> Result<PathBuf> {
         let fits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::store;
 use crate::app::App;
-use crate::base::{Error, Instant, Result};
-use crate::db::{CommittedHead, LogId, Role, Standing};
-use crate::delivery::{NewMessage, enqueue_without_act};
-use crate::evidence::{head_by_id, origin, root_of_edge};
+use crate::base::{Instant, Result};
+use crate::db::{CommittedHead, LogId, Role};
+use crate::delivery::{DAILY_CHECKPOINT, NewMessage, enqueue_without_act};
+use crate::evidence::signed_head;
 
 /// How often it is looked for customers whose checkpoint of the day is due.
 const EVERY: Duration = Duration::from_secs(600);
@@ -31,7 +31,7 @@ pub async fn queue_daily_checkpoints(app: &App) -> Result<usize> {
             return Ok(count);
         }
         for customer in due {
-            count += usize::from(queue(app, &standing, customer).await?);
+            count += usize::from(queue(app, customer).await?);
         }
     }
 }
@@ -40,17 +40,11 @@ fn day(now: Instant) -> chrono::NaiveDate {
     now.utc().date_naive()
 }
 
-async fn queue(app: &App, standing: &Standing, customer: LogId) -> Result<bool> {
+async fn queue(app: &App, customer: LogId) -> Result<bool> {
     let mut read = app.db.read(Role::Worker, "daily_checkpoint", customer).await?;
-    let head = head_by_id(read.conn(), customer).await?;
     let contacts = crate::customer::directory(read.conn()).await?.privacy_contacts;
     drop(read);
-    // What goes out is first compared with what was kept before: a log that was changed has no say.
-    let notary = app.db.notary().ok_or_else(|| Error::internal("nobody signs checkpoints"))?;
-    notary.keep(&app.db, standing, vec![head.clone()]).await?;
-    let origin = origin(&head.name, head.epoch);
-    let note = standing.kid.as_ref().and_then(|kid| notary.sign(kid, &origin, head.size, root_of_edge(&head.edge)));
-    let note = note.ok_or_else(|| Error::internal("a checkpoint that cannot be signed"))?;
+    let Some((head, note)) = signed_head(&app.db, customer).await? else { return Ok(false) };
     let mut tx = app.db.housekeeping(Role::Worker, "daily_checkpoint", customer).await?;
     let today = day(tx.now());
     if !store::note_checkpoint(tx.conn(), today, &head).await? {
@@ -59,7 +53,7 @@ async fn queue(app: &App, standing: &Standing, customer: LogId) -> Result<bool> 
     for address in contacts {
         let message = NewMessage {
             customer,
-            purpose: "daily_checkpoint",
+            purpose: DAILY_CHECKPOINT,
             subject_id: customer.0,
             address,
             subject: "The checkpoint of your log",

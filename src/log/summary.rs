@@ -40,6 +40,7 @@ sentences! {
     LogQuarantined { log, cause } => "The log {log} failed a check, and nothing is recorded in it until it was examined: {cause}.";
     LogQuarantineEnded { log } => "The log {log} was examined and found whole; it is open again.";
     EpochOpened { ground } => "The data of the service was restored from a backup ({ground}), and the log opened another epoch: everything permitted before is void.";
+    EntriesSupplied { epoch, from, until } => "Entries {from} to {until} of the epoch {epoch}, which a restore had lost, were supplied from a pack of evidence.";
     StateConfirmed { epoch, membership } => "{membership} confirmed the state with which the epoch {epoch} began.";
     ProcessorKeyCreated { api_key, surface } => "The key {api_key} was made for the {surface} surface.";
     ProcessorKeyRevoked { api_key } => "The key {api_key} was revoked.";

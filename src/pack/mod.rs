@@ -9,5 +9,5 @@ mod write;
 
 pub use format::*;
 pub use make::{WORK, routes};
-pub use verifier::{Check, Finding, Options, Place, Report, Summary, Verdict, verify};
+pub use verifier::{Check, Finding, Options, Place, Report, Summary, Supply, Verdict, customer_of, supply, verify};
 pub use write::{PackEntry, PackWriter};

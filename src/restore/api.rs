@@ -3,8 +3,10 @@
 
 use axum::extract::State;
 
+use super::narrowing::{Narrowing, Said};
 use super::run::OpenedEpoch;
 use super::store;
+use super::supply::left;
 use crate::app::App;
 use crate::base::{Error, Instant, RestoreId, Result, TypedId as _};
 use crate::customer::tell_customer;
@@ -41,10 +43,16 @@ pub struct StateView {
     pub opened_at: Option<Instant>,
     /// When the state was confirmed.
     pub confirmed_at: Option<Instant>,
+    /// How many of the missing entries were supplied from a pack.
+    pub supplied: u64,
+    /// What the supplied entries ended and what is not ended now: the state cannot be confirmed before it is.
+    pub to_end: Vec<String>,
+    /// What the supplied entries gave: it does not hold again by them.
+    pub to_repeat: Vec<String>,
 }
 
 impl StateView {
-    fn of(opened: Vec<store::Opened>, epoch: u32) -> Result<Self> {
+    fn of(opened: Vec<store::Opened>, epoch: u32, said: Said) -> Result<Self> {
         let opened: Vec<OpenedEpoch> = opened.into_iter().map(OpenedEpoch::try_from).collect::<Result<_>>()?;
         let unconfirmed = opened.iter().any(|opened| opened.unconfirmed && opened.confirmed_at.is_none());
         let last = opened.into_iter().next_back();
@@ -57,7 +65,10 @@ impl StateView {
             missing_from: missing.map(|(_, from, _)| from),
             missing_until: missing.map(|(.., until)| until),
             opened_at: last.as_ref().map(|last| last.opened_at),
-            confirmed_at: last.and_then(|last| last.confirmed_at),
+            confirmed_at: last.as_ref().and_then(|last| last.confirmed_at),
+            supplied: last.map_or(0, |last| last.supplied),
+            to_end: said.narrowing.iter().map(Narrowing::told).collect(),
+            to_repeat: said.widening,
         })
     }
 }
@@ -79,7 +90,9 @@ pub(super) async fn get_state(State(app): State<App>, caller: InstitutionCaller)
     let mut read = app.db.read(Role::App, "get_state", caller.log()).await?;
     let opened = store::opened(read.conn(), Some(caller.log())).await?;
     let (epoch, _) = head_of(read.conn(), caller.log()).await?;
-    Ok(Json(StateView::of(opened, epoch)?))
+    let now = read.now();
+    let said = left(read.conn(), caller.log(), now).await?;
+    Ok(Json(StateView::of(opened, epoch, said)?))
 }
 
 /// Confirms the customer's state after a restore.
@@ -96,15 +109,21 @@ pub(super) async fn confirm_state(
     let mut tx = app.db.write(Role::App, "confirm_state", Lock::Heads, caller.log(), &[]).await?;
     let signatory = signatory(&mut tx, &caller, AuthorityKind::Export, &Needs::AllUnits).await?;
     let (epoch, _) = head_of(tx.conn(), caller.log()).await?;
-    let present = StateView::of(store::opened(tx.conn(), Some(caller.log())).await?, epoch)?;
+    let now = tx.now();
+    let said = left(tx.conn(), caller.log(), now).await?;
+    let present = StateView::of(store::opened(tx.conn(), Some(caller.log())).await?, epoch, said.clone())?;
     if present.epoch != new.epoch {
         return Err(Error::conflict("another_epoch", "The log is in another epoch: look at the state again."));
     }
     if !present.unconfirmed {
         return Err(Error::conflict("state_confirmed", "The state needs no confirmation."));
     }
+    if !present.to_end.is_empty() {
+        let detail = "What the supplied entries ended is not ended again: the state names it in to_end.";
+        return Err(Error::conflict("supplied_acts_open", detail));
+    }
     store::confirm(&mut tx, signatory, customer).await?;
-    let view = StateView::of(store::opened(tx.conn(), Some(caller.log())).await?, epoch)?;
+    let view = StateView::of(store::opened(tx.conn(), Some(caller.log())).await?, epoch, said)?;
     let membership = signatory.membership();
     let body = format!(
         "{membership} has confirmed the state of your institution after the restore. Exports that you instruct are possible again."

@@ -43,6 +43,8 @@ pub struct OpenedEpoch {
     pub opened_at: Instant,
     /// When the state was confirmed.
     pub confirmed_at: Option<Instant>,
+    /// How many of the missing entries were supplied.
+    pub supplied: u64,
 }
 
 impl TryFrom<store::Opened> for OpenedEpoch {
@@ -61,6 +63,7 @@ impl TryFrom<store::Opened> for OpenedEpoch {
             unconfirmed: row.unconfirmed,
             opened_at: row.opened_at,
             confirmed_at: row.confirmed_at,
+            supplied: index(row.supplied)?,
         })
     }
 }

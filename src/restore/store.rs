@@ -3,12 +3,16 @@
 
 use sqlx::postgres::PgConnection;
 
-use crate::base::{CustomerId, Error, Instant, MembershipId, RestoreId, Result, TypedId};
+use crate::base::*;
 use crate::db::{LogId, WriteTx};
 use crate::evidence::{EndedEpoch, RestoreGround};
 use crate::identity::Signatory;
 
 use super::decide::Database;
+use super::narrowing::Narrowing;
+
+/// A connection in a transaction.
+pub(super) type Connection = PgConnection;
 
 /// A restore that is being taken in.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +121,7 @@ pub(super) struct Opened {
     pub unconfirmed: bool,
     pub opened_at: Instant,
     pub confirmed_at: Option<Instant>,
+    pub supplied: i64,
 }
 
 /// Epochs that restores opened: of all logs as ops reads, in a customer's transaction of its own.
@@ -124,7 +129,9 @@ pub(super) async fn opened(conn: &mut PgConnection, log: Option<LogId>) -> Resul
     let rows = sqlx::query_as!(
         Opened,
         r#"SELECT l.name AS log, e.epoch, e.restore_id AS "restore: RestoreId", e.missing_epoch, e.missing_from, e.missing_until, e.unconfirmed,
-                  e.opened_at AS "opened_at: Instant", e.confirmed_at AS "confirmed_at: Instant"
+                  e.opened_at AS "opened_at: Instant", e.confirmed_at AS "confirmed_at: Instant",
+                  (SELECT count(*) FROM supplied_entry s WHERE s.customer_id = e.customer_id AND s.epoch = e.missing_epoch
+                     AND s.index BETWEEN e.missing_from AND e.missing_until) AS "supplied!"
            FROM log_epoch e JOIN log l ON l.id = e.customer_id
            WHERE $1::uuid IS NULL OR e.customer_id = $1 ORDER BY e.customer_id, e.epoch"#,
         log.map(|log| log.0)
@@ -147,4 +154,94 @@ pub(super) async fn confirm(tx: &mut WriteTx, by: Signatory, customer: CustomerI
         return Err(Error::internal("a state that nobody has to confirm"));
     }
     Ok(())
+}
+
+/// True if what an act of a supplied entry ended is not ended now. What is not here at all needs no ending, and
+/// authority that was granted since the loss is another one.
+pub(super) async fn is_open(conn: &mut PgConnection, log: LogId, act: &Narrowing, now: Instant) -> Result<bool> {
+    let open = match act {
+        Narrowing::Withdrawn(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM instruction_version v WHERE v.customer_id = $1 AND v.instruction_id = $2)
+                  AND NOT EXISTS (SELECT 1 FROM instruction_revocation r WHERE r.customer_id = $1 AND r.instruction_id = $2) AS "open!""#,
+            log.0,
+            *id as InstructionId
+        )
+        .fetch_one(conn),
+        Narrowing::Used(export, instruction) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM instruction_version v WHERE v.customer_id = $1 AND (v.scope ->> 'once')::boolean
+                  AND v.instruction_id = COALESCE($3, (SELECT x.instruction_id FROM export x WHERE x.customer_id = $1 AND x.id = $2))
+                  AND NOT EXISTS (SELECT 1 FROM instruction_revocation r WHERE r.customer_id = $1 AND r.instruction_id = v.instruction_id)) AS "open!""#,
+            log.0,
+            *export as ExportId,
+            *instruction as Option<InstructionId>
+        )
+        .fetch_one(conn),
+        Narrowing::Contested(id, version) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM instruction_version v WHERE v.customer_id = $1 AND v.instruction_id = $2 AND v.version = $3)
+                  AND NOT EXISTS (SELECT 1 FROM instruction_revocation r WHERE r.customer_id = $1 AND r.instruction_id = $2)
+                  AND NOT EXISTS (SELECT 1 FROM instruction_contest c WHERE c.customer_id = $1 AND c.instruction_id = $2 AND c.version = $3
+                      AND NOT EXISTS (SELECT 1 FROM instruction_confirmation f WHERE f.customer_id = $1 AND f.contest_id = c.id)) AS "open!""#,
+            log.0,
+            *id as InstructionId,
+            i32::try_from(*version).map_err(Error::internal)?
+        )
+        .fetch_one(conn),
+        Narrowing::Suspended(by) => sqlx::query_scalar!(
+            r#"SELECT NOT EXISTS (SELECT 1 FROM suspension WHERE customer_id = $1 AND made_by = $2 AND released_at IS NULL) AS "open!""#,
+            log.0,
+            by
+        )
+        .fetch_one(conn),
+        Narrowing::Terminated(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM agreement WHERE customer_id = $1 AND id = $2 AND accepted_at IS NOT NULL AND terminated_at IS NULL) AS "open!""#,
+            log.0,
+            *id as AgreementId
+        )
+        .fetch_one(conn),
+        people => return is_open_of_people(conn, log, people, now).await,
+    };
+    Ok(open.await?)
+}
+
+async fn is_open_of_people(conn: &mut PgConnection, log: LogId, act: &Narrowing, now: Instant) -> Result<bool> {
+    let open = match act {
+        Narrowing::MembershipEnded(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM membership WHERE customer_id = $1 AND id = $2 AND ended_at IS NULL) AS "open!""#,
+            log.0,
+            *id as MembershipId
+        )
+        .fetch_one(conn),
+        Narrowing::AuthorityEnded(id, kind) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM authority WHERE customer_id = $1 AND membership_id = $2 AND kind = $3 AND ended_at IS NULL
+                  AND granted_at < (SELECT max(opened_at) FROM log_epoch WHERE customer_id = $1 AND missing_epoch IS NOT NULL)) AS "open!""#,
+            log.0,
+            *id as MembershipId,
+            kind
+        )
+        .fetch_one(conn),
+        Narrowing::KeyRevoked(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM api_key WHERE customer_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > $3) AS "open!""#,
+            log.0,
+            *id as ApiKeyId,
+            now as Instant
+        )
+        .fetch_one(conn),
+        Narrowing::SignatoryWithdrawn(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM first_signatory f WHERE f.customer_id = $1 AND f.id = $2 AND f.withdrawn_at IS NULL
+                  AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.customer_id = $1 AND m.id = f.membership_id AND m.ended_at IS NOT NULL)) AS "open!""#,
+            log.0,
+            *id as FirstSignatoryId
+        )
+        .fetch_one(conn),
+        Narrowing::RecoveryWithdrawn(id) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM account_recovery WHERE customer_id = $1 AND id = $2 AND withdrawn_at IS NULL AND accepted_at IS NULL
+                  AND (closes_at IS NULL OR closes_at > $3)) AS "open!""#,
+            log.0,
+            *id as AccountRecoveryId,
+            now as Instant
+        )
+        .fetch_one(conn),
+        _ => return Ok(false),
+    };
+    Ok(open.await?)
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use chrono::Duration;
 use mandate::db::{Db, Role};
-use mandate::erasure::{Erased, Retention, erase_expired};
+use mandate::erasure::{Erased, Retention};
 use mandate::fsck::{Verdict as Checked, check as fsck, release};
 use mandate::pack::{Report, Verdict};
 use secrecy::ExposeSecret as _;
@@ -27,7 +27,7 @@ pub fn with_eraser(h: &Harness) -> Db {
 
 pub async fn erase(h: &Harness, retention: Retention) -> Erased {
     let db = with_eraser(h);
-    let erased = erase_expired(&db, retention).await.unwrap();
+    let erased = mandate::erasure::erase(&db, h.app.notary.outside(), retention).await.unwrap();
     assert_eq!(erased.passed_over, Vec::<String>::new());
     erased
 }
@@ -192,7 +192,7 @@ async fn a_list_that_is_gone_without_its_entry_is_found_by_operations_and_by_the
         let found = fsck(&h.app.db, h.app.notary.outside(), Some(&log), |_| {}).await.unwrap();
         assert!(found.differences.len() == 1 && found.differences[0].what.contains("no entry says that they were erased"), "{found}");
         // The log is in quarantine, so the eraser passes it over.
-        let passed = erase_expired(&with_eraser(h), KEPT).await.unwrap();
+        let passed = mandate::erasure::erase(&with_eraser(h), h.app.notary.outside(), KEPT).await.unwrap();
         assert_eq!(passed.passed_over, std::slice::from_ref(&log));
         let put_back = "UPDATE log_entry e SET subjects = s.subjects, subjects_nonce = s.subjects_nonce FROM saved s
                         WHERE e.customer_id = s.customer_id AND e.epoch = s.epoch AND e.index = s.index";

@@ -46,6 +46,7 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("restore", &["restore_set_once"]),
     ("second_factor", &["second_factor_set_once", "second_factor_step_grows"]),
     ("session", &["session_set_once"]),
+    ("supplied_entry", &["fact_under_head"]),
     ("suspension", &["fact_under_head", "suspension_set_once"]),
 ];
 

@@ -6,7 +6,10 @@ use axum::extract::State;
 use crate::app::App;
 use crate::base::{Digest, Error, Result};
 use crate::db::{LogId, ReadTx, Role};
-use crate::evidence::{LogProof, Note, Receipt, Tree, consistency_proof, inclusion_proof, log_by_id, origin, place, size_of_epoch};
+use crate::evidence::{
+    LogProof, Note, Receipt, Tree, consistency_proof, inclusion_proof, log_by_id, origin, place, size_of_epoch, size_with_supplied,
+    supplied_consistency, supplied_inclusion, supplied_place,
+};
 use crate::http::{Json, Query};
 use crate::identity::InstitutionCaller;
 
@@ -47,6 +50,22 @@ async fn signed(app: &App, read: &mut ReadTx, origin: &str, size: u64, root: Dig
     let key = key.ok_or(Error::Unavailable { retry_after: 5, cause: "the key of the logs is not here" })?;
     let checkpoint = crate::evidence::Checkpoint { origin: origin.to_owned(), size, root };
     checkpoint.sign(&key).ok_or_else(|| Error::internal("a checkpoint that cannot be signed"))
+}
+
+/// Leaf hash and root of an entry, of the log or of those that were supplied after a restore.
+async fn placed(read: &mut ReadTx, log: LogId, epoch: u32, index: u64) -> Result<(Digest, Digest)> {
+    match place(read.conn(), log, epoch, index).await {
+        Err(Error::NotFound) => supplied_place(read.conn(), log, epoch, index).await,
+        placed => placed,
+    }
+}
+
+/// How many entries of an epoch are in the log, whatever else was supplied.
+async fn here(read: &mut ReadTx, log: LogId, epoch: u32) -> Result<u64> {
+    match size_of_epoch(read.conn(), log, epoch).await {
+        Err(Error::NotFound) => Ok(0),
+        size => size,
+    }
 }
 
 /// A signed checkpoint of a log.
@@ -106,12 +125,22 @@ pub(super) async fn get_consistency_proof(
     let mut read = app.db.read(Role::App, "get_consistency_proof", caller.log()).await?;
     let view = log_by_id(read.conn(), caller.log()).await?;
     let epoch = epoch.unwrap_or(view.epoch);
-    let size = size_of_epoch(read.conn(), caller.log(), epoch).await?;
-    let to_size = to.unwrap_or(size);
+    let size = here(&mut read, caller.log(), epoch).await?;
+    let to_size = match to {
+        Some(size) => size,
+        None => size_with_supplied(read.conn(), caller.log(), epoch).await?.unwrap_or(size),
+    };
+    if to_size == 0 {
+        return Err(Error::NotFound);
+    }
     let tree = Tree { log: caller.log(), epoch, size };
-    let path = consistency_proof(read.conn(), tree, from_size, to_size).await?;
-    let (_, from_root) = place(read.conn(), caller.log(), epoch, from_size.checked_sub(1).ok_or(Error::NotFound)?).await?;
-    let (_, to_root) = place(read.conn(), caller.log(), epoch, to_size - 1).await?;
+    let path = if to_size > size {
+        supplied_consistency(read.conn(), caller.log(), epoch, from_size, to_size).await?
+    } else {
+        consistency_proof(read.conn(), tree, from_size, to_size).await?
+    };
+    let (_, from_root) = placed(&mut read, caller.log(), epoch, from_size.checked_sub(1).ok_or(Error::NotFound)?).await?;
+    let (_, to_root) = placed(&mut read, caller.log(), epoch, to_size - 1).await?;
     Ok(Json(ConsistencyProofView { origin: origin(view.name(), epoch), from_size, from_root, to_size, to_root, path }))
 }
 
@@ -140,14 +169,17 @@ pub(super) async fn get_receipt(State(app): State<App>, caller: InstitutionCalle
     if receipt.origin != crate::evidence::origin(view.name(), epoch) || receipt.index.checked_add(1) != Some(receipt.size) {
         return Err(Error::NotFound);
     }
-    if place(read.conn(), caller.log(), epoch, receipt.index).await? != (receipt.leaf_hash, receipt.root) {
+    if placed(&mut read, caller.log(), epoch, receipt.index).await? != (receipt.leaf_hash, receipt.root) {
         return Err(Error::conflict(
             "receipt-contradicted",
             "The log holds another entry at this index. Keep the receipt: one of the two is wrong, and somebody must find out which.",
         ));
     }
-    let tree = Tree { log: caller.log(), epoch, size: receipt.size };
-    let path = inclusion_proof(read.conn(), tree, receipt.index).await?;
+    let path = if receipt.size > here(&mut read, caller.log(), epoch).await? {
+        supplied_inclusion(read.conn(), caller.log(), epoch, receipt.index, receipt.size).await?
+    } else {
+        inclusion_proof(read.conn(), Tree { log: caller.log(), epoch, size: receipt.size }, receipt.index).await?
+    };
     let checkpoint = signed(&app, &mut read, &receipt.origin, receipt.size, receipt.root).await?;
     receipt.proof = Some(LogProof { index: receipt.index, path, checkpoint }.to_string());
     Ok(Json(receipt))

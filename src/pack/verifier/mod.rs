@@ -9,6 +9,7 @@ mod finding;
 mod leaves;
 mod stream;
 mod summary;
+mod supply;
 mod trees;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use archive::Archive;
 pub use finding::{Check, Finding, Findings, Place, Verdict};
 use leaves::Gathered;
 pub use summary::Summary;
+pub use supply::{Supply, customer_of, supply};
 
 use super::format::*;
 use crate::base::{Digest, sha256};

@@ -43,7 +43,13 @@ async fn documents(harness: &Harness, writer: &mut PackWriter<Vec<u8>>, all: &[S
 
 /// Fails unless the pack of the customer's log verifies.
 pub async fn verified(harness: &Harness, registry: &[StoredEntry], all: &[StoredEntry], id: Uuid) {
-    let customer = CustomerId::from(id);
+    let Some(pack) = packed(harness, registry, all, id.into()).await else { return };
+    let report = verify(Cursor::new(&pack), &Options::default(), |_, _| {});
+    assert_eq!(report.verdict, Verdict::Verified, "{}: {report}", CustomerId::from(id));
+}
+
+/// A pack of these entries, whatever they say, signed by the harness; `None`: it has not the key that signs.
+pub async fn packed(harness: &Harness, registry: &[StoredEntry], all: &[StoredEntry], customer: CustomerId) -> Option<Vec<u8>> {
     let mut writer = PackWriter::new(Vec::new(), customer, harness.app.db.clock().now(), None);
     let published = registry.iter().filter(|entry| entry.word == "log_key.published");
     let keys: Vec<PackKey> = published.map(|entry| from_value(&entry.record).unwrap()).collect();
@@ -53,8 +59,6 @@ pub async fn verified(harness: &Harness, registry: &[StoredEntry], all: &[Stored
     documents(harness, &mut writer, all, customer).await;
     let kid = harness.app.db.standing().await.unwrap().kid.unwrap();
     // A test that hands over to a key of its own keeps it from the harness.
-    let Some(key) = harness.app.notary.key(&kid) else { return };
-    let pack = writer.finish(|name, text| key.sign(name, text)).unwrap().0;
-    let report = verify(Cursor::new(&pack), &Options::default(), |_, _| {});
-    assert_eq!(report.verdict, Verdict::Verified, "{customer}: {report}");
+    let key = harness.app.notary.key(&kid)?;
+    Some(writer.finish(|name, text| key.sign(name, text)).unwrap().0)
 }
