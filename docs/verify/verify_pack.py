@@ -496,9 +496,11 @@ class Pack:
                 continue
             told = self.ended(logs, part["log"], part["epoch"])
             missing = told and told[4]
-            if missing and missing[0] <= size - 1 <= missing[1]:
-                if told[2] != (size, root):  # else what was lost was told, and up to what was kept
-                    self.unknown("--pinned", f"of its {size} entries, those from {missing[0]} on were lost in a restore, as the next epoch says")
+            lost = missing and missing[0] <= size - 1 <= missing[1]
+            if lost and told[2] == (size, root):
+                continue  # what was lost was told, and up to what was kept
+            if lost and told[2][0] > size:
+                self.unknown("--pinned", f"of its {size} entries, those from {missing[0]} on were lost in a restore, as the next epoch says")
             else:
                 self.wrong(f"the {part['log']} log, epoch {part['epoch']}", f"its first {size} entries are not those of the checkpoint that was kept")
 

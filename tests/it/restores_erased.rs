@@ -106,6 +106,7 @@ async fn erased_again(back: &Harness, after: &After, in_backup: [i64; 4]) {
 #[tokio::test]
 async fn what_was_erased_after_the_backup_is_erased_again_after_the_restore() {
     run(async |h: &Harness| {
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         mandate::app::prepare(&h.app).await.unwrap();
         let kari = h.person(KARI).await;
         let after = before_the_backup(h, &kari).await;

@@ -218,21 +218,20 @@ impl Verification<'_> {
             if root == Some(checkpoint.root) {
                 continue;
             }
-            let ended = self.gathered.ended(part.log, part.epoch);
-            if let Some((from, _)) =
-                ended.filter(|ended| ended.is_missing(checkpoint.size.saturating_sub(1))).and_then(|ended| ended.missing)
-            {
-                let is_known =
-                    ended.and_then(|ended| ended.known).is_some_and(|known| (known.size, known.root) == (checkpoint.size, checkpoint.root));
+            let told = self.gathered.ended(part.log, part.epoch).filter(|ended| ended.is_missing(checkpoint.size.saturating_sub(1)));
+            if let Some((known, (from, _))) = told.and_then(|ended| ended.known.zip(ended.missing)) {
                 // What was lost was told, and up to what was kept.
-                if !is_known {
+                if (known.size, known.root) == (checkpoint.size, checkpoint.root) {
+                    continue;
+                }
+                if known.size > checkpoint.size {
                     let size = checkpoint.size;
                     let what = format!(
                         "a checkpoint that was kept is of {size} entries; those from {from} on were lost in a restore, as the next epoch says"
                     );
                     self.found.undecided(Check::Pinned, place, what);
+                    continue;
                 }
-                continue;
             }
             let what = match root {
                 Some(_) => format!("its first {} entries are not those of the checkpoint that was kept", checkpoint.size),
