@@ -1,11 +1,11 @@
-//! Erasing by retention: each customer's log is gone through in stretches, each a transaction under the
-//! customer's head, with one entry for what it takes away; then its documents, one at a time.
+//! Erasing by retention: each customer's and platform's log is gone through in stretches, each a
+//! transaction under its head, with an entry for what it takes away; then a customer's documents, one at a time.
 
 use std::collections::BTreeMap;
 
 use chrono::Duration;
 
-use super::store::{self, Expired, Stretch};
+use super::store::{self, Stretch};
 use crate::base::{Code, Error, Instant, Order, PageQuery, Result};
 use crate::db::{Db, Lock, LogId, Role, WriteTx};
 use crate::evidence::{Actor, Event, LogView, NewEntry, append, finish, logs, size_of_epoch};
@@ -30,17 +30,21 @@ pub struct Retention {
 pub struct Erased {
     /// How many subject lists were erased, by the type of their entry.
     pub subjects: BTreeMap<String, u64>,
+    /// Of how many entries the hash of the request was erased by itself.
+    pub requests: u64,
     /// How many documents' bytes were.
     pub documents: u64,
     /// The logs that were passed over, since they are in quarantine, by name.
     pub passed_over: Vec<String>,
+    /// The logs in which erasing broke off, by name, with the cause: all others were gone through.
+    pub failed: Vec<(String, String)>,
 }
 
-/// Erases what is older than these days, of every customer. One that cannot be worked on (its log is in
-/// quarantine) is passed over and told.
+/// Erases what is older than these days, of every customer and platform. A log that cannot be worked on
+/// keeps no other waiting: it is passed over and told.
 ///
 /// # Errors
-/// When the database does not answer, or this `Db` was not given the eraser's login.
+/// When the logs cannot be listed, or this `Db` was not given the eraser's login.
 pub async fn erase_expired(db: &Db, retention: Retention) -> Result<Erased> {
     let (mut erased, mut after) = (Erased::default(), None);
     loop {
@@ -51,16 +55,20 @@ pub async fn erase_expired(db: &Db, retention: Retention) -> Result<Erased> {
         drop(read);
         let Some(last) = found.last() else { return Ok(erased) };
         after = Some(last.id());
-        for log in found.iter().filter(|log| log.kind == "customer") {
-            match of_customer(db, log, retention, &mut erased).await {
+        for log in found.iter().filter(|log| ["customer", "platform"].contains(&log.kind.as_str())) {
+            match of_log(db, log, retention, &mut erased).await {
+                Ok(()) => {}
                 Err(Error::Quarantined { .. }) => erased.passed_over.push(log.name().to_owned()),
-                done => done?,
+                Err(error) => {
+                    tracing::error!(log = log.name(), cause = %error, "erasing broke off");
+                    erased.failed.push((log.name().to_owned(), error.to_string()));
+                }
             }
         }
     }
 }
 
-async fn of_customer(db: &Db, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
+async fn of_log(db: &Db, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
     if retention.subjects_days > 0 {
         for epoch in 1..=log.epoch {
             let mut from = Some(0);
@@ -70,7 +78,7 @@ async fn of_customer(db: &Db, log: &LogView, retention: Retention, erased: &mut 
             }
         }
     }
-    if retention.documents_days > 0 {
+    if retention.documents_days > 0 && log.kind == "customer" {
         while document(db, log, retention.documents_days).await? {
             erased.documents += 1;
         }
@@ -96,21 +104,32 @@ async fn stretch(db: &Db, log: &LogView, (epoch, from): (u32, i64), days: u32, e
     let stretch = Stretch { log: id, epoch: i32::try_from(epoch).map_err(Error::internal)?, from, until };
     let before = before(&tx, days);
     let expired = store::expired(tx.conn(), stretch, before).await?;
-    if expired.is_empty() {
-        return Ok(next);
-    }
-    let place = |entry: &Expired| Ok((epoch, u64::try_from(entry.index).map_err(Error::internal)?));
-    let entries = expired.iter().map(place).collect::<Result<Vec<_>>>()?;
-    let event = Event::SubjectsErased { entries, ground: Code::fixed(GROUND) };
-    append(&mut tx, &NewEntry::new(id, log.name(), &Actor::system(), event)).await?;
     let indices: Vec<i64> = expired.iter().map(|entry| entry.index).collect();
-    store::erase_subjects(tx.conn(), id, stretch.epoch, &indices).await?;
-    store::forget_packs(tx.conn(), id).await?;
-    finish(tx).await?;
+    if !indices.is_empty() {
+        let event = Event::SubjectsErased { entries: places(epoch, &indices)?, ground: Code::fixed(GROUND) };
+        append(&mut tx, &NewEntry::new(id, log.name(), &Actor::system(), event)).await?;
+        store::erase_subjects(tx.conn(), id, stretch.epoch, &indices).await?;
+        store::forget_packs(tx.conn(), id).await?;
+    }
+    // With the subjects went the hashes of the requests about them: these are what is left.
+    let requests = store::guessable(tx.conn(), stretch, before).await?;
+    if !requests.is_empty() {
+        let event = Event::RequestsErased { entries: places(epoch, &requests)?, ground: Code::fixed(GROUND) };
+        append(&mut tx, &NewEntry::new(id, log.name(), &Actor::system(), event)).await?;
+        store::erase_requests(tx.conn(), id, stretch.epoch, &requests).await?;
+    }
+    if tx.has_entries() {
+        finish(tx).await?;
+    }
     for entry in expired {
         *erased.subjects.entry(entry.word).or_default() += 1;
     }
+    erased.requests += requests.len() as u64;
     Ok(next)
+}
+
+fn places(epoch: u32, indices: &[i64]) -> Result<Vec<(u32, u64)>> {
+    indices.iter().map(|index| Ok((epoch, u64::try_from(*index).map_err(Error::internal)?))).collect()
 }
 
 /// Erases the next document; false: there is none.
