@@ -215,7 +215,7 @@ async fn a_document_that_was_erased_is_stored_again_as_another() {
         let zip = made(h, &kari, &json!({})).await;
         let zip = zip::ZipArchive::new(std::io::Cursor::new(zip)).unwrap();
         let sha256 = kari.get(&format!("/api/v1/documents/{second}")).await.expect(200).text("/sha256");
-        assert!(zip.file_names().any(|name| name == format!("documents/{sha256}")), "its bytes are in the pack");
+        assert!(zip.index_for_name(&format!("documents/{sha256}")).is_some(), "its bytes are in the pack");
         let value: Value = kari.get(&format!("/api/v1/documents/{first}")).await.expect(200).json();
         assert!(value["erased_at"].is_string(), "{value}");
     })
