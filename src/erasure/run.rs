@@ -60,7 +60,7 @@ pub async fn erase_expired(db: &Db, retention: Retention) -> Result<Erased> {
                 Ok(()) => {}
                 Err(Error::Quarantined { .. }) => erased.passed_over.push(log.name().to_owned()),
                 Err(error) => {
-                    tracing::error!(log = log.name(), cause = %error, "erasing broke off");
+                    tracing::warn!(log = log.name(), cause = %error, "erasing broke off");
                     erased.failed.push((log.name().to_owned(), error.to_string()));
                 }
             }

@@ -24,8 +24,9 @@ async fn no_entry_commits_beyond_the_head_of_its_log() {
         let mut owner = connect_as_owner(h).await;
         for login in ["mandate_app", "mandate_gate", "mandate_worker", "mandate_ops", "mandate_eraser"] {
             let mut conn = connect_as(h, login, Some(nordvik)).await;
+            let word = if login == "mandate_eraser" { "requests.erased" } else { "export.refused" };
             for (epoch, index) in [("1", "1000000"), ("1", "h.size"), ("2", "0"), ("0", "0")] {
-                let entry = further_entry(nordvik, epoch, index, "requests.erased");
+                let entry = further_entry(nordvik, epoch, index, word);
                 let statements = [entry.as_str(), commit];
                 let said = try_rolled_back(&mut conn, "BEGIN", &statements).await.expect_err(index);
                 assert!(said.contains("23514 log_entry_under_head"), "{login} {epoch} {index}: {said}");

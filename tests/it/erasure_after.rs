@@ -75,7 +75,7 @@ async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported(
         let reported = completed(&platform, "end", &running).await.expect(201);
         assert_eq!((reported.text("/state"), reported.json()["differences"].clone()), ("voided".to_owned(), json!({})));
         assert_eq!(completed(&platform, "end", &running).await.expect(201).text("/state"), "voided");
-        assert!(completed(&platform, "end again", &running).await.expect(409).text("/type").ends_with("export-void"));
+        assert!(completed(&platform, "end-again", &running).await.expect(409).text("/type").ends_with("export-void"));
         let abortions = format!("/gate/v1/exports/{running}/abortions");
         platform.post_with(&abortions, &[("idempotency-key", "abort")], &json!({})).await.expect(409);
         let batch = json!({"completions": [{"export": batched, "rows": 7, "sha256": "cd".repeat(32)}]});
@@ -100,7 +100,8 @@ async fn the_hash_of_a_request_for_nobody_is_keyed_and_goes_too() {
         h.ask(&platform, "1", &asked).await.expect(403);
         h.ask(&platform, "1", &asked).await.expect(403);
         let mut owner = owner(h).await;
-        let of = "type = 'gate.unknown_refused' AND request_hash IS NOT NULL";
+        let of = "type = 'gate.unknown_refused' AND record -> 'request' ->> 'customer' = 'nobody-at-all' AND request_hash IS NOT NULL";
+        assert_eq!(count(&mut owner, of).await, 1);
         let hash: Vec<u8> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT request_hash FROM log_entry WHERE {of}")))
             .fetch_one(&mut owner)
             .await
@@ -112,11 +113,12 @@ async fn the_hash_of_a_request_for_nobody_is_keyed_and_goes_too() {
         assert_eq!(sha256(&[b"mandate request v1\n", b"1", b"\n", &guess]).0.to_vec(), hash, "a key that is guessed too");
         assert_eq!(erase(h, KEPT).await.requests, 0);
         h.advance(Duration::days(i64::from(DAYS) + 1));
-        assert_eq!(erase(h, KEPT).await.requests, 1);
+        assert!(erase(h, KEPT).await.requests >= 1, "the world has others");
         assert_eq!(erase(h, KEPT).await, Erased::default());
         assert_eq!(count(&mut owner, of).await, 0);
-        let named = "type = 'requests.erased' AND platform IS NULL AND jsonb_array_length(record -> 'entries') = 1";
-        assert_eq!(count(&mut owner, named).await, 1);
+        let named = "type = 'gate.unknown_refused' AND request_hash IS NULL AND NOT EXISTS (SELECT 1 FROM log_entry e WHERE e.customer_id = log_entry.customer_id
+             AND e.type = 'requests.erased' AND e.record -> 'entries' @> jsonb_build_array(jsonb_build_array(log_entry.epoch, log_entry.index)))";
+        assert_eq!(count(&mut owner, named).await, 0, "each is named");
         try_sql(&mut owner, "ALTER TABLE log_entry FORCE ROW LEVEL SECURITY").await.unwrap();
         h.ask(&platform, "1", &asked).await.expect(422);
         clean(h).await;
@@ -150,7 +152,7 @@ async fn what_comes_after_an_erasure_is_refused_for_what_is_true_and_erased_too(
         assert_eq!(after.reasons(), ["permit_expired"]);
         h.redeem(&platform, "r-used", &used.text("/id"), &used.text("/permit")).await.expect(422);
         let altered = h.redeem(&platform, "r-altered", &used.text("/id"), "not.a.permit").await.expect(403);
-        assert_eq!(altered.reasons(), ["permit_altered", "permit_redeemed"]);
+        assert_eq!(altered.reasons(), ["permit_redeemed", "permit_altered"]);
         let mut owner = owner(h).await;
         let of = "type IN ('export.chunk_refused', 'export.redemption_refused', 'export.redeemed') AND request_hash IS NOT NULL";
         assert_eq!((erase(h, KEPT).await.requests, count(&mut owner, of).await), (0, 4));
@@ -178,6 +180,8 @@ async fn the_key_of_a_pack_that_was_taken_away_makes_another() {
         let kari = h.person(KARI).await;
         let first = asked(&kari, "pack").await;
         assert_eq!(run_due(&h.app).await.unwrap(), 1);
+        // Its key is known by the time of what was answered.
+        h.advance(Duration::seconds(1));
         let waiting = asked(&kari, "waiting").await;
         assert_eq!(asked(&kari, "pack").await, first);
         assert_eq!(erase(h, Retention { subjects_days: 1, documents_days: 0 }).await.subjects.get("export.refused"), Some(&1));
