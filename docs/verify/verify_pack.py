@@ -123,7 +123,7 @@ class Log:
     def __init__(self):
         self.size, self.roots, self.stack = 0, {}, []
         self.counts, self.keys, self.withdrawn = {}, [], set()
-        self.documents, self.erased_documents = {}, set()
+        self.documents, self.erased_documents = {}, {}
         self.gone, self.kept, self.erased, self.left_out = {}, set(), {}, 0
         self.ended = None
 
@@ -394,9 +394,9 @@ class Pack:
                 else:
                     log.ended = {ended["epoch"]: self.ending(ended) for ended in record["ended"]}
             elif customer and leaf["type"] == "document.stored":
-                log.documents[digest_of(record["sha256"])] = (record["length"], leaf["at"], place)
+                log.documents[digest_of(record["sha256"])] = (record["length"], leaf["at"], place, at)
             elif customer and leaf["type"] == "document.erased":
-                log.erased_documents.add(digest_of(record["document_sha256"]))
+                log.erased_documents[digest_of(record["document_sha256"])] = at
             elif customer and leaf["type"] == "subjects.erased":
                 log.erased.update({(epoch, index): at for epoch, index in record["entries"]})
             elif not customer and leaf["type"] == "log_key.published":
@@ -506,9 +506,9 @@ class Pack:
 
     def documents(self, manifest, customer):
         stored = {digest: found for _, log in customer for digest, found in log.documents.items()}
-        erased = {digest for _, log in customer for digest in log.erased_documents}
+        erased = {digest: by for _, log in customer for digest, by in log.erased_documents.items()}
         left_out = 0
-        for digest, (length, at, place) in stored.items():
+        for digest, (length, at, place, index) in stored.items():
             name = f"documents/{digest.hex()}"
             if name in self.names:
                 hashed, read = hashlib.sha256(), 0
@@ -519,7 +519,7 @@ class Pack:
                 self.as_listed(name, read, hashed.digest())
                 if (read, hashed.digest()) != (length, digest):
                     self.wrong(name, "its bytes are not those that were stored")
-            elif digest not in erased:
+            elif not erased.get(digest, (0, 0)) > index:  # bytes that were erased may have been stored again
                 if self.period_of(at) == "outside":
                     left_out += 1
                 else:

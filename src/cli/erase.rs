@@ -49,11 +49,17 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     for (word, count) in &erased.subjects {
         say(format!("{count} subject lists of {word}"));
     }
+    say(format!("{} requests of no subject list that is left", erased.requests));
     say(format!("erased {} subject lists and {} documents", erased.subjects.values().sum::<u64>(), erased.documents));
     for name in &erased.passed_over {
-        warn(format!("{name} is in quarantine and was passed over"));
+        warn(format!(
+            "{name} is in quarantine and was passed over: nothing of it is erased until mandate fsck finds it clean and ends that"
+        ));
     }
-    if erased.passed_over.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
+    for (name, cause) in &erased.failed {
+        warn(format!("{name} was not gone through: {cause}"));
+    }
+    if erased.passed_over.is_empty() && erased.failed.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
 }
 
 /// Says what a restore had brought back.

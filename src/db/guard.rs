@@ -55,6 +55,7 @@ const DEFINERS: &[&str] = &[
     "customer_exists",
     "customer_of_export",
     "customers_of_exports",
+    "demand_entry_under_head",
     "end_sessions",
     "exports_silent_since",
     "invitation_by_token",

@@ -73,28 +73,21 @@ pub async fn whole_document(conn: &mut PgConnection, customer: CustomerId, id: D
     if found.erased_at.is_none() { Ok(found) } else { Err(Error::NotFound) }
 }
 
-/// The customer's document of these bytes.
-///
-/// # Errors
-/// [`Error::Conflict`] when they were erased: what was taken away does not come back under its old entry.
+/// The customer's document of these bytes. One that was erased is not found: what was taken away does not come
+/// back under its old entry, but may be stored anew.
 pub(super) async fn by_digest(conn: &mut PgConnection, customer: CustomerId, sha256: Digest) -> Result<Option<DocumentView>> {
-    let found = sqlx::query_as!(
+    sqlx::query_as!(
         DocumentRow,
         r#"SELECT id AS "id: DocumentId", sha256 AS "sha256: Digest", length, media_type, stored_at AS "stored_at: Instant", stored_by,
                   erased_at AS "erased_at: Instant"
-           FROM document WHERE customer_id = $1 AND sha256 = $2"#,
+           FROM document WHERE customer_id = $1 AND sha256 = $2 AND erased_at IS NULL"#,
         customer as CustomerId,
         sha256 as Digest
     )
     .fetch_optional(conn)
     .await?
     .map(DocumentView::try_from)
-    .transpose()?;
-    if found.as_ref().is_some_and(|document| document.erased_at.is_some()) {
-        let detail = "These bytes were stored before and erased when their time was over; they are not stored again.";
-        return Err(Error::conflict("document_erased", detail));
-    }
-    Ok(found)
+    .transpose()
 }
 
 pub(super) async fn list(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<DocumentView>> {

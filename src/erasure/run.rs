@@ -1,6 +1,6 @@
-//! Erasing: each customer's log is gone through in stretches, each a transaction under the customer's
-//! head, with one entry for what it takes away; then its documents, one at a time. Before that the list
-//! outside the database is completed, and what it names and a restore brought back is erased again.
+//! Erasing: each customer's and platform's log is gone through in stretches, each a transaction under its
+//! head, with one entry for what it takes away; then a customer's documents, one at a time. Before that the
+//! list outside the database is completed, and what it names and a restore brought back is erased again.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +33,8 @@ pub struct Retention {
 pub struct Erased {
     /// How many subject lists were erased, by the type of their entry.
     pub subjects: BTreeMap<String, u64>,
+    /// Of how many entries the hash of the request was erased by itself.
+    pub requests: u64,
     /// How many documents' bytes were.
     pub documents: u64,
     /// How many subject lists and documents were erased again, after a restore.
@@ -43,6 +45,8 @@ pub struct Erased {
     pub absent: u64,
     /// The logs that were passed over, since they are in quarantine, by name.
     pub passed_over: Vec<String>,
+    /// The logs in which erasing broke off, by name, with the cause: all others were gone through.
+    pub failed: Vec<(String, String)>,
 }
 
 /// A run: the database with the eraser's login, and the list that it keeps.
@@ -51,12 +55,12 @@ pub(super) struct Run<'r> {
     pub list: ErasureList,
 }
 
-/// Erases again what a restore brought back, then what is older than these days, of every customer. One that
-/// cannot be worked on (its log is in quarantine) is passed over and told.
+/// Erases again what a restore brought back, then what is older than these days, of every customer and
+/// platform. A log that cannot be worked on keeps no other waiting: it is passed over and told; so is one
+/// whose list outside cannot be written, of which nothing is erased then.
 ///
 /// # Errors
-/// When the database does not answer, the list outside cannot be written (then what it would have told of is
-/// not erased), or this `Db` was not given the eraser's login.
+/// When the logs or the list cannot be read, or this `Db` was not given the eraser's login.
 pub async fn erase(db: &Db, outside: &Outside, retention: Retention) -> Result<Erased> {
     let run = Run { db, list: ErasureList::beside(outside) };
     let (mut erased, mut after) = (Erased::default(), None);
@@ -69,11 +73,15 @@ pub async fn erase(db: &Db, outside: &Outside, retention: Retention) -> Result<E
         drop(read);
         let Some(last) = found.last() else { break };
         after = Some(last.id());
-        for log in found.iter().filter(|log| log.kind == "customer") {
+        for log in found.iter().filter(|log| ["customer", "platform"].contains(&log.kind.as_str())) {
             listed.retain(|customer| LogId::from(*customer) != LogId(log.id()));
-            match of_customer(&run, log, retention, &mut erased).await {
+            match of_log(&run, log, retention, &mut erased).await {
+                Ok(()) => {}
                 Err(Error::Quarantined { .. }) => erased.passed_over.push(log.name().to_owned()),
-                done => done?,
+                Err(error) => {
+                    tracing::warn!(log = log.name(), cause = %error, "erasing broke off");
+                    erased.failed.push((log.name().to_owned(), error.to_string()));
+                }
             }
         }
     }
@@ -83,20 +91,22 @@ pub async fn erase(db: &Db, outside: &Outside, retention: Retention) -> Result<E
     Ok(erased)
 }
 
-async fn of_customer(run: &Run<'_>, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
-    let customer = CustomerId::from(log.id());
-    complete(run, customer).await?;
-    erase_again(run, customer, erased).await?;
+async fn of_log(run: &Run<'_>, log: &LogView, retention: Retention, erased: &mut Erased) -> Result<()> {
+    let customer = (log.kind == "customer").then(|| CustomerId::from(log.id()));
+    if let Some(customer) = customer {
+        complete(run, customer).await?;
+        erase_again(run, customer, erased).await?;
+    }
     if retention.subjects_days > 0 {
         for epoch in 1..=log.epoch {
             let mut from = Some(0);
             // What is added from here on is too young.
             while let Some(place) = from {
-                from = stretch(run, customer, (epoch, place), retention.subjects_days, erased).await?;
+                from = stretch(run, log, (epoch, place), retention.subjects_days, erased).await?;
             }
         }
     }
-    if retention.documents_days > 0 {
+    if let Some(customer) = customer.filter(|_| retention.documents_days > 0) {
         while document(run, customer, retention.documents_days).await? {
             erased.documents += 1;
         }
@@ -113,8 +123,8 @@ fn before(tx: &WriteTx, days: u32) -> Instant {
 }
 
 /// Erases in one stretch; gives where the next begins.
-async fn stretch(run: &Run<'_>, customer: CustomerId, (epoch, from): (u32, i64), days: u32, erased: &mut Erased) -> Result<Option<i64>> {
-    let id = LogId::from(customer);
+async fn stretch(run: &Run<'_>, log: &LogView, (epoch, from): (u32, i64), days: u32, erased: &mut Erased) -> Result<Option<i64>> {
+    let (id, customer) = (LogId(log.id()), (log.kind == "customer").then(|| CustomerId::from(log.id())));
     let mut tx = begin(run.db, id).await?;
     let size = match size_of_epoch(tx.conn(), id, epoch).await {
         // A restore lost every entry of it.
@@ -125,15 +135,30 @@ async fn stretch(run: &Run<'_>, customer: CustomerId, (epoch, from): (u32, i64),
     let next = (until < size).then_some(until);
     let stretch = Stretch { log: id, epoch: i32::try_from(epoch).map_err(Error::internal)?, from, until };
     let before = before(&tx, days);
-    let expired = store::expired(tx.conn(), stretch, before, None).await?;
-    if expired.is_empty() {
-        return Ok(next);
+    if let Some(customer) = customer {
+        let expired = store::expired(tx.conn(), stretch, before, None).await?;
+        if !expired.is_empty() {
+            run.take_subjects(tx, customer, epoch, Code::fixed(GROUND), &expired).await?;
+            tx = begin(run.db, id).await?;
+        }
+        for entry in expired {
+            *erased.subjects.entry(entry.word).or_default() += 1;
+        }
     }
-    run.take_subjects(tx, customer, epoch, Code::fixed(GROUND), &expired).await?;
-    for entry in expired {
-        *erased.subjects.entry(entry.word).or_default() += 1;
+    // With the subjects went the hashes of the requests about them: these are what is left.
+    let requests = store::guessable(tx.conn(), stretch, before).await?;
+    if !requests.is_empty() {
+        let event = Event::RequestsErased { entries: places(epoch, &requests)?, ground: Code::fixed(GROUND) };
+        append(&mut tx, &NewEntry::new(id, log.name(), &Actor::system(), event)).await?;
+        store::erase_requests(tx.conn(), id, stretch.epoch, &requests).await?;
+        finish(tx).await?;
     }
+    erased.requests += requests.len() as u64;
     Ok(next)
+}
+
+fn places(epoch: u32, indices: &[i64]) -> Result<Vec<(u32, u64)>> {
+    indices.iter().map(|index| Ok((epoch, u64::try_from(*index).map_err(Error::internal)?))).collect()
 }
 
 /// Erases the next document; false: there is none.
@@ -169,14 +194,13 @@ impl Run<'_> {
         over: &[Expired],
     ) -> Result<()> {
         let log = LogId::from(customer);
-        let place = |entry: &Expired| Ok((epoch, u64::try_from(entry.index).map_err(Error::internal)?));
-        let event = Event::SubjectsErased { entries: over.iter().map(place).collect::<Result<_>>()?, ground };
+        let indices: Vec<i64> = over.iter().map(|entry| entry.index).collect();
+        let event = Event::SubjectsErased { entries: places(epoch, &indices)?, ground };
         let mut kinds = BTreeMap::<String, u64>::new();
         for entry in over {
             *kinds.entry(entry.word.clone()).or_default() += 1;
         }
         let line = append_erasure(&mut tx, customer, customer, event, kinds).await?;
-        let indices: Vec<i64> = over.iter().map(|entry| entry.index).collect();
         store::erase_subjects(tx.conn(), log, i32::try_from(epoch).map_err(Error::internal)?, &indices).await?;
         store::forget_packs(tx.conn(), log).await?;
         self.add(customer, vec![line]).await?;

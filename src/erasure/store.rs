@@ -37,8 +37,7 @@ pub(super) async fn expired(conn: &mut PgConnection, stretch: Stretch, before: I
              AND ($6::bigint[] IS NULL OR e.index = ANY ($6))
              AND ((e.type IN ('export.refused', 'export.tried') AND e.at < $5)
                OR (e.type IN ('export.permitted', 'export.single_permitted')
-                   AND COALESCE(x.completed_at, x.aborted_at, x.swept_at, CASE WHEN x.redeemed_at IS NULL THEN x.expires_at END,
-                                (SELECT min(o.opened_at) FROM log_epoch o WHERE o.customer_id = x.customer_id AND o.epoch > x.epoch)) < $5))
+                   AND export_ended_at(x.customer_id, x.id) < $5))
            ORDER BY e.index"#,
         stretch.log.0,
         stretch.epoch,
@@ -150,7 +149,7 @@ pub(super) async fn erase_subjects(conn: &mut PgConnection, log: LogId, epoch: i
     .await?;
     sqlx::query!(
         "UPDATE log_entry SET request_hash = NULL
-         WHERE customer_id = $1 AND type = 'export.chunk_refused' AND request_hash IS NOT NULL
+         WHERE customer_id = $1 AND type IN ('export.chunk_refused', 'export.redeemed', 'export.redemption_refused') AND request_hash IS NOT NULL
            AND split_part(record ->> 'export', '_', 2)::uuid = ANY ($2)",
         log.0,
         &exports
@@ -158,6 +157,41 @@ pub(super) async fn erase_subjects(conn: &mut PgConnection, log: LogId, epoch: i
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The entries of a stretch, from before `before`, whose request could still be guessed: of requests for
+/// nobody, and what came after the subjects of its export were erased.
+pub(super) async fn guessable(conn: &mut PgConnection, stretch: Stretch, before: Instant) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT e.index FROM log_entry e
+         WHERE e.customer_id = $1 AND e.epoch = $2 AND e.index >= $3 AND e.index < $4 AND e.request_hash IS NOT NULL AND e.at < $5
+           AND (e.type = 'gate.unknown_refused'
+             OR (e.type IN ('export.redeemed', 'export.redemption_refused', 'export.chunk_authorised', 'export.chunk_refused')
+                 AND EXISTS (SELECT 1 FROM export x WHERE x.customer_id = e.customer_id AND x.subjects IS NULL
+                               AND x.id = split_part(e.record ->> 'export', '_', 2)::uuid)))
+         ORDER BY e.index",
+        stretch.log.0,
+        stretch.epoch,
+        stretch.from,
+        stretch.until,
+        before as Instant
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Takes the hashes of their requests away.
+pub(super) async fn erase_requests(conn: &mut PgConnection, log: LogId, epoch: i32, indices: &[i64]) -> Result<()> {
+    let entries = sqlx::query!(
+        "UPDATE log_entry SET request_hash = NULL WHERE customer_id = $1 AND epoch = $2 AND index = ANY ($3)",
+        log.0,
+        epoch,
+        indices
+    );
+    if entries.execute(conn).await?.rows_affected() == indices.len() as u64 {
+        return Ok(());
+    }
+    Err(Error::internal("not every entry that was named is there to be erased"))
 }
 
 /// A document whose bytes may go.
@@ -207,9 +241,11 @@ pub(super) async fn erase_document(conn: &mut PgConnection, log: LogId, document
     Ok(())
 }
 
-/// Takes away the packs that were made before: they hold what is erased now.
+/// Takes away the packs that were made before, since they hold what is erased now; and what their keys were
+/// answered, so that the same key makes another.
 pub(super) async fn forget_packs(conn: &mut PgConnection, log: LogId) -> Result<()> {
-    // The policies show the eraser no other operation, and none that still runs.
+    // The policies show the eraser no other operation, and none that still runs; no other key either.
+    sqlx::query!("DELETE FROM idempotency WHERE customer_id = $1", log.0).execute(&mut *conn).await?;
     sqlx::query!("DELETE FROM operation_part WHERE customer_id = $1", log.0).execute(&mut *conn).await?;
     sqlx::query!("DELETE FROM operation WHERE customer_id = $1", log.0).execute(conn).await?;
     Ok(())

@@ -228,6 +228,9 @@ pub struct SubjectVerdict {
     pub forbidding: BTreeSet<InstructionRef>,
     /// How many restricted selectors inside wider ones are excepted.
     pub except_count: u64,
+    /// True if the subjects had been erased when it was decided, so that nobody could be tested.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
 }
 
 /// What a permit grants, as it is recorded: the claims, except its place in the log.

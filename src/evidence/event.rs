@@ -280,13 +280,15 @@ events! {
     }
     /// An export that had never ended was closed by the service.
     ExportSwept = "export.swept" { export: ExportId, reconciled: Reconciliation, }
-    /// A platform reported that an export is complete which the service had closed. The closing holds, and its volume with it.
+    /// A platform reported that an export is complete which the service had closed, or which is void since a restore. That holds, and its volume with it.
     ExportReportedLate = "export.reported_late" {
         export: ExportId, delivered: Volume, sha256: Digest, over: BTreeSet<String>, reconciled: Reconciliation,
     }
 
     /// Subjects were erased from entries of this log, each named by its epoch and index.
     SubjectsErased = "subjects.erased" { entries: Vec<(u32, u64)>, ground: Code, }
+    /// The hashes of the requests behind entries of this log were erased, each named by its epoch and index: what came after the subjects of its export were erased, or belonged to no customer.
+    RequestsErased = "requests.erased" { entries: Vec<(u32, u64)>, ground: Code, }
     /// The bytes of a document were erased; its length and hash stay.
     DocumentErased = "document.erased" { document: DocumentId, document_sha256: Digest, ground: Code, }
 }

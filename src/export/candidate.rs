@@ -20,6 +20,8 @@ pub(super) struct Context<'a> {
     pub day: NaiveDate,
     /// The export whose permit is looked at again.
     pub own: Option<&'a ExportFacts>,
+    /// True if its subjects are erased.
+    pub erased: bool,
     pub agreement: Option<&'a AgreementFacts>,
 }
 
@@ -85,7 +87,7 @@ fn test<'a>(context: &Context<'a>, version: InstructionRef, instruction: &Instru
             None => {}
         }
     }
-    if !covers_subjects {
+    if !covers_subjects && !context.erased {
         codes.push(ReasonCode::SubjectsOutOfScope);
     }
     if !facts.scope.channels.contains(&request.channel) && knows_channel(registry, request) {

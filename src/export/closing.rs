@@ -19,7 +19,8 @@ pub const SILENT_HOURS: i64 = 36;
 pub enum Completion {
     /// It ends the export.
     Ends,
-    /// The service had closed the export: the report is recorded and told, once, and changes nothing.
+    /// The service had closed the export, or a restore had made it void: the report is recorded and told,
+    /// once, and changes nothing. Of a void one the redemption may be among the entries that were lost.
     Late,
 }
 
@@ -29,7 +30,7 @@ pub enum Completion {
 /// [`Error::Conflict`] when it was not redeemed, or is closed already; also when it was reported late
 /// before.
 pub fn may_complete(export: &ExportFacts) -> Result<Completion> {
-    if export.closed == Some(Closed::Swept) && !export.reported_late {
+    if matches!(export.closed, Some(Closed::Swept | Closed::Voided)) && !export.reported_late {
         return Ok(Completion::Late);
     }
     may_abort(export)?;
@@ -48,7 +49,7 @@ pub const fn may_abort(export: &ExportFacts) -> Result<()> {
         Some(Closed::Aborted) => Err(Error::conflict("export-aborted", "The export was aborted already.")),
         Some(Closed::Voided) => Err(Error::conflict(
             "export-void",
-            "The export is of an epoch before a restore of the service's data, and is void. Tell the customer what was delivered.",
+            "The export is of a time before data of the service was restored from a backup, and is void. What was delivered can be reported once, as a completion.",
         )),
         Some(Closed::Swept) => Err(Error::conflict(
             "export-swept",

@@ -39,6 +39,12 @@ impl<'a> View<'a> {
     pub(super) fn recorded_for(self, request: &ExportRequest, version: &VersionFacts) -> Option<&'a SubjectVerdict> {
         self.recorded.filter(|_| request.subjects.is_empty() || version.subjects.is_none())
     }
+    /// True if the export looked at again has ended and its subjects had been erased when it was decided:
+    /// then nobody is tested. A decision that is older than the erasure has a verdict.
+    fn is_erased(self, own: Option<&ExportFacts>, now: Instant) -> bool {
+        let ended = |export: &ExportFacts| !export.runs() && !export.holds(now);
+        own.is_some_and(|export| export.subjects.is_none() && ended(export)) && self.recorded.is_none_or(|recorded| recorded.erased)
+    }
 }
 
 /// What the gate may permit: exactly one instruction version, with its agreement and document.
@@ -225,9 +231,10 @@ pub(super) fn evaluate(
         reasons.push(at(ReasonCode::SubProcessorNotAuthorised, "/engagement"));
     }
     let (except, mut verdict) = restrictions(request, facts, now, &mut reasons);
+    verdict.erased = facts.is_erased(own, now);
 
     let day = own.map_or_else(|| governing.map_or(now.utc().date_naive(), |(_, a)| now.date_in(a.terms.zone)), |e| e.grant.day);
-    let context = candidate::Context { request, facts, now, day, own, agreement: governing.map(|(_, a)| a) };
+    let context = candidate::Context { request, facts, now, day, own, erased: verdict.erased, agreement: governing.map(|(_, a)| a) };
     let (chosen, explained, more_candidates) = candidate::choose(&context);
     if chosen.is_none() {
         if explained.is_empty() {
@@ -244,7 +251,7 @@ pub(super) fn evaluate(
     reasons.sort_unstable();
     reasons.dedup();
     let decision = match (chosen, governing) {
-        (Some(chosen), Some((agreement, terms))) if reasons.is_empty() => Decision::Allow(Grant {
+        (Some(chosen), Some((agreement, terms))) if reasons.is_empty() && !verdict.erased => Decision::Allow(Grant {
             instruction: chosen.version,
             document_sha256: chosen.facts.document_sha256,
             agreement,

@@ -82,13 +82,50 @@ pub(super) struct Asked {
 
 /// What the gate answers, before anything is signed.
 pub(super) enum Answer {
-    Permitted { grant: Grant, claims: Box<PermitClaims>, key: Arc<SigningKey>, single: bool, receipt: Receipt, again: bool },
-    WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
-    Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
-    ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool, unstated: Unstated },
-    Refused { refusal: Refusal, receipt: Receipt, again: bool },
-    Reported { export: ExportId, event: Box<Event>, receipt: Receipt, again: bool },
-    ReportedMany { completions: Vec<CompletionRecord>, receipt: Receipt },
+    Permitted {
+        grant: Grant,
+        claims: Box<PermitClaims>,
+        key: Arc<SigningKey>,
+        single: bool,
+        receipt: Receipt,
+        again: bool,
+    },
+    WouldPermit {
+        record: Box<DecisionRecord>,
+        receipt: Receipt,
+        again: bool,
+    },
+    Redeemed {
+        export: Box<ExportFacts>,
+        except: Vec<Selector>,
+        receipt: Receipt,
+        again: bool,
+    },
+    ChunkAuthorised {
+        export: ExportId,
+        chunk_no: u32,
+        except: Vec<Selector>,
+        receipt: Receipt,
+        again: bool,
+        unstated: Unstated,
+    },
+    Refused {
+        refusal: Refusal,
+        receipt: Receipt,
+        again: bool,
+    },
+    /// `void`: a restore had ended the export.
+    Reported {
+        export: ExportId,
+        event: Box<Event>,
+        void: bool,
+        receipt: Receipt,
+        again: bool,
+    },
+    ReportedMany {
+        completions: Vec<CompletionRecord>,
+        receipt: Receipt,
+    },
 }
 
 /// Who asked for an export and its chunk's rows, where the request stated none.
@@ -232,7 +269,7 @@ impl Batch {
                 | Event::ExportAborted { export, .. }
                 | Event::ExportReportedLate { export, .. }),
                 _,
-            ) => Ok(Answer::Reported { export, event: Box::new(event), receipt, again: true }),
+            ) => Ok(Answer::Reported { export, event: Box::new(event), void: self.is_void(export), receipt, again: true }),
             (Event::ExportsCompleted { completions }, _) => Ok(Answer::ReportedMany { completions, receipt }),
             _ => Err(Error::internal("an entry of another kind answers this key")),
         }

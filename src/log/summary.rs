@@ -108,7 +108,8 @@ sentences! {
     ExportsCompleted {} => "Exports were reported complete, several at once.";
     ExportAborted { export } => "The export {export} was aborted.";
     ExportSwept { export } => "The export {export} had never ended and was closed by the service.";
-    ExportReportedLate { export } => "The export {export} was reported complete after the service had closed it.";
+    ExportReportedLate { export } => "The export {export} was reported complete after it had been closed.";
     SubjectsErased { ground } => "References to persons were erased from entries of this log, on the ground {ground}.";
+    RequestsErased { ground } => "Hashes of requests were erased from entries of this log, on the ground {ground}.";
     DocumentErased { document, ground } => "The bytes of the document {document} were erased, on the ground {ground}; its hash stays.";
 }

@@ -2,6 +2,7 @@
 //! each, compressed as they come. An entry never changes; only an erasure takes something away, so
 //! a pack during which one was recorded is begun again.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,7 +89,8 @@ fn make<'a>(app: &'a App, running: &'a mut Running) -> BoxFuture<'a, Result<Fini
 
         let sink = Sink::default();
         let writer = PackWriter::new(sink.clone(), running.customer, made_at, period);
-        let mut making = Making { app, running, sink, writer: Some(writer), period, done: 0, documents: Vec::new(), erased: Vec::new() };
+        let mut making =
+            Making { app, running, sink, writer: Some(writer), period, done: 0, documents: BTreeMap::new(), erased: BTreeMap::new() };
         let keys = making.keys(&registry).await?;
         making.with(move |writer| writer.keys(&keys)).await?;
         making.log(PackLog::Registry, &registry).await?;
@@ -139,8 +141,9 @@ struct Making<'a> {
     writer: Option<PackWriter<Sink>>,
     period: Option<Period>,
     done: i64,
-    documents: Vec<StoredDocument>,
-    erased: Vec<Digest>,
+    /// Those last stored with their bytes, by these.
+    documents: BTreeMap<Digest, StoredDocument>,
+    erased: BTreeMap<Digest, DocumentId>,
 }
 
 impl Making<'_> {
@@ -210,12 +213,12 @@ impl Making<'_> {
         match entry.word.as_str() {
             "document.stored" => {
                 if let Event::DocumentStored { document: id, sha256, length, .. } = entry.event()? {
-                    self.documents.push(StoredDocument { id, sha256, length, at: entry.at });
+                    self.documents.insert(sha256, StoredDocument { id, sha256, length, at: entry.at });
                 }
             }
             "document.erased" => {
-                if let Event::DocumentErased { document_sha256, .. } = entry.event()? {
-                    self.erased.push(document_sha256);
+                if let Event::DocumentErased { document, document_sha256, .. } = entry.event()? {
+                    self.erased.insert(document_sha256, document);
                 }
             }
             _ => {}
@@ -235,14 +238,20 @@ impl Making<'_> {
     }
 
     async fn documents(&mut self) -> Result<()> {
-        for document in std::mem::take(&mut self.documents) {
-            if self.erased.contains(&document.sha256) {
+        for (sha256, document) in std::mem::take(&mut self.documents) {
+            let erased = self.erased.get(&sha256).copied();
+            if erased.is_some() {
                 self.with(|writer| {
                     writer.erased_document();
                     Ok(())
                 })
                 .await?;
-            } else if self.period.is_some_and(|period| !period.holds(document.at)) {
+            }
+            // Bytes that were erased may be there again, as another document.
+            if erased == Some(document.id) {
+                continue;
+            }
+            if self.period.is_some_and(|period| !period.holds(document.at)) {
                 self.with(|writer| {
                     writer.left_out_document();
                     Ok(())

@@ -15,7 +15,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::packs::{check, made};
-use crate::support::{Answer, Client, Harness, KARI, LOG_KEY, bare, connect_as_owner, export, instruction, run, run_today, try_sql, with};
+use crate::support::{
+    Answer, Client, Harness, KARI, LOG_KEY, bare, connect_as, connect_as_owner, export, instruction, run, run_today, try_sql, with,
+};
 
 /// Longer than every life that an export has, and than a session.
 pub const DAYS: u32 = 30;
@@ -28,7 +30,7 @@ pub fn with_eraser(h: &Harness) -> Db {
 pub async fn erase(h: &Harness, retention: Retention) -> Erased {
     let db = with_eraser(h);
     let erased = mandate::erasure::erase(&db, h.app.notary.outside(), retention).await.unwrap();
-    assert_eq!(erased.passed_over, Vec::<String>::new());
+    assert!(erased.passed_over.is_empty() && erased.failed.is_empty(), "{erased:?}");
     erased
 }
 
@@ -124,7 +126,6 @@ async fn what_is_over_is_erased_and_the_evidence_goes_on_verifying() {
         let shown = kari.get(&path).await.expect(200).json();
         assert!(shown["erased_at"].is_string() && shown["sha256"].is_string() && shown["length"].as_u64() > Some(0), "{shown}");
         kari.get(&format!("{path}/content")).await.expect(404);
-        store(&kari, "kanari-document").await.expect(409);
         let citing = with(instruction(), json!({"text": null, "document": happened.document}));
         kari.post("/api/v1/instructions", &citing).await.expect(422);
         let ended = kari.get(&format!("/api/v1/exports/{}", happened.ended)).await.expect(200).json();
@@ -132,6 +133,32 @@ async fn what_is_over_is_erased_and_the_evidence_goes_on_verifying() {
         // A key that was answered is not answered twice, nor anew.
         let again = with(export(), json!({"subjects": subject("kanari-refused"), "purpose": "no-such-purpose"}));
         h.ask(&h.platform("itslearning"), "refused", &again).await.expect(422);
+    })
+    .await;
+}
+
+/// Hides the head of a log from the eraser, which so cannot work on it.
+async fn hidden(h: &Harness, log: &str) {
+    let sql = format!("CREATE POLICY hidden ON log_head AS RESTRICTIVE TO mandate_eraser USING (customer_id <> '{}')", bare(log));
+    try_sql(&mut connect_as_owner(h).await, &sql).await.unwrap();
+}
+
+// Negative control: before the head is hidden, and when it is there again, both are erased.
+#[tokio::test]
+async fn a_log_that_cannot_be_erased_keeps_no_other_waiting() {
+    run(async |h: &Harness| {
+        let (nordvik, platform) = (h.customer("Nordvik"), h.platform("itslearning"));
+        let refused = with(export(), json!({"subjects": subject("kanari"), "purpose": "no-such-purpose"}));
+        h.ask(&platform, "nordvik", &refused).await.expect(403);
+        h.ask(&platform, "later", &with(refused.clone(), json!({"customer": h.customer("Søby")}))).await.expect(403);
+        h.advance(Duration::days(i64::from(DAYS) + 1));
+        hidden(h, &nordvik).await;
+        let erased = mandate::erasure::erase(&with_eraser(h), h.app.notary.outside(), KEPT).await.unwrap();
+        let failed: Vec<&str> = erased.failed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((failed, erased.subjects.get("export.refused")), (vec![nordvik.as_str()], Some(&1)), "{erased:?}");
+        try_sql(&mut connect_as_owner(h).await, "DROP POLICY hidden ON log_head").await.unwrap();
+        let erased = erase(h, KEPT).await;
+        assert_eq!(erased.subjects.get("export.refused"), Some(&1), "{erased:?}");
     })
     .await;
 }
@@ -244,6 +271,18 @@ async fn the_command_erases_with_a_login_of_its_own_and_no_other() {
         assert!(code == Some(1) && told.contains("not a member of"), "{told}");
         let (code, told) = said(h, "30", Some(eraser));
         assert!(code == Some(0) && told.contains("erased 0 subject lists and"), "{told}");
+        let nordvik = h.customer("Nordvik");
+        hidden(h, &nordvik).await;
+        let (code, told) = said(h, "30", Some(eraser));
+        assert!(code == Some(1) && told.contains(&format!("{nordvik} was not gone through")), "{told}");
+        try_sql(&mut connect_as_owner(h).await, "DROP POLICY hidden ON log_head").await.unwrap();
+        let quarantined =
+            format!("INSERT INTO log_quarantine (customer_id, cause, began_at) VALUES ('{}', 'a test', now())", bare(&nordvik));
+        let mut ops = connect_as(h, "mandate_ops", Some(bare(&nordvik))).await;
+        try_sql(&mut ops, &quarantined).await.unwrap();
+        let (code, told) = said(h, "30", Some(eraser));
+        assert!(code == Some(1) && told.contains(&format!("{nordvik} is in quarantine and was passed over")), "{told}");
+        try_sql(&mut ops, "DELETE FROM log_quarantine").await.unwrap();
         // What it erased, if anything, stays erased evidence: the audit of this test reads it.
         assert_eq!(erase(h, KEPT).await, Erased::default());
     })

@@ -113,7 +113,7 @@ async fn subjects_go_only_with_their_entry_and_only_of_what_is_over() {
             NOW.to_owned(),
         ];
         assert_eq!(outcome(&mut eraser, &whole).await, Ok(()));
-        let (by_entry, named) = ("log_entry_erased_by_entry", "log_entry_erases_what_it_names");
+        let (by_entry, named, under) = ("log_entry_erased_by_entry", "log_entry_erases_what_it_names", "log_entry_under_head");
         let last = |which: &str| format!("type = 'export.permitted' AND index = (SELECT {which} FROM export)");
         let (open, running) = (last("max(index)"), last("(array_agg(index ORDER BY index DESC))[2]"));
         let signed = "type = 'instruction.signed'".to_owned();
@@ -135,7 +135,7 @@ async fn subjects_go_only_with_their_entry_and_only_of_what_is_over() {
             ("a permit's subjects before its entry's", vec![permit.clone()], "export_subjects_set_once", "export"),
             ("a permit's claims alone", vec!["UPDATE export SET permit = NULL".to_owned()], "export_subjects_set_once", "export"),
             ("a chunk's reference before its export's", vec![chunk.clone()], "export_chunk_erased_with_export", "export_chunk"),
-            ("a head that stays behind", vec![erasing.naming(&refused), erase(&refused), NOW.to_owned()], named, "log_entry"),
+            ("a head that stays behind", vec![erasing.naming(&refused), erase(&refused), NOW.to_owned()], under, "log_entry"),
             ("an entry, and nothing erased", vec![erasing.naming(&refused), erasing.head(), NOW.to_owned()], named, "log_entry"),
             (
                 "a permit that is kept",
@@ -195,7 +195,12 @@ async fn a_documents_bytes_go_only_with_their_entry_and_only_when_nothing_needs_
             ("the bytes alone", gone(id(&loose))[1..].to_vec(), part, "document_part"),
             ("bytes that are kept", vec![named(&loose), gone(id(&loose))[0].clone(), erasing.head(), NOW.to_owned()], its, "log_entry"),
             ("an entry, and nothing erased", vec![named(&loose), erasing.head(), NOW.to_owned()], its, "log_entry"),
-            ("a head that stays behind", joined(joined(vec![named(&loose)], gone(id(&loose))), vec![NOW.to_owned()]), its, "log_entry"),
+            (
+                "a head that stays behind",
+                joined(joined(vec![named(&loose)], gone(id(&loose))), vec![NOW.to_owned()]),
+                "log_entry_under_head",
+                "log_entry",
+            ),
         ];
         all_refused(h, customer, tried).await;
         // What is erased takes no bytes again, and nothing is stored without its bytes from the start.

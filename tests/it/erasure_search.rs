@@ -108,6 +108,9 @@ fn guesses(word: &str) -> Vec<(&'static str, Vec<u8>)> {
     found
 }
 
+/// Idempotency keys that the attacker guesses: those of `happened`.
+const KEYS: [&str; 8] = ["1", "ended", "unredeemed", "single", "refused", "tried", "c1", "c2"];
+
 /// The requests that the attacker can put together, since all else of them stands in the records.
 fn requests(word: &str, export_id: &str) -> Vec<Vec<u8>> {
     let mut asked = with(export(), json!({"subjects": [{"kind": "subject", "ref": word, "unit": "S03"}]}));
@@ -154,7 +157,10 @@ fn attack(left: &Left, export_id: &str) -> BTreeMap<&'static str, u64> {
             }
         }
         for request in requests(&word, export_id) {
-            hit("a request", &[&request]);
+            hit("a request without its key", &[&request]);
+            for key in KEYS {
+                hit("a request", &[b"mandate request v1\n", key.as_bytes(), b"\n", &request]);
+            }
         }
     }
     hits
@@ -173,7 +179,8 @@ async fn a_dictionary_attack_on_what_is_left_finds_nothing() {
         assert_eq!(hits.get("a list under a tag and a nonce"), Some(&5), "the entries' commitments: {hits:?}");
         assert_eq!(hits.get("a list under a salt"), Some(&3), "the permits' hashes: {hits:?}");
         assert_eq!(hits.get("a reference under a nonce"), Some(&1), "the chunk's last file: {hits:?}");
-        assert_eq!(hits.get("a request"), Some(&7), "the requests' hashes, two of them a chunk's: {hits:?}");
+        assert_eq!(hits.get("a request"), Some(&7), "the requests' hashes under guessed keys, two of them a chunk's: {hits:?}");
+        assert_eq!(hits.get("a request without its key"), None, "{hits:?}");
         later(h).await;
         erase(h, KEPT).await;
         let after = left(&mut owner, customer).await;

@@ -5,6 +5,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
+use crate::entries_under_head::further_entry;
 use crate::support::{
     ADMIN, Harness, KARI, LOGINS, SECURITY, bare, connect_as, connect_as_owner, export, instruction, run, try_rolled_back, try_sql,
 };
@@ -32,6 +33,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_eraser document_part: DELETE",
     "mandate_eraser export: permit subjects",
     "mandate_eraser export_chunk: last_nonce last_reference",
+    "mandate_eraser idempotency: DELETE",
     "mandate_eraser log_entry: request_hash subjects subjects_nonce",
     "mandate_eraser log_head: edge last_at size",
     "mandate_eraser operation: DELETE",
@@ -303,14 +305,7 @@ async fn a_head_says_what_its_entries_say() {
     run(async |h: &Harness| {
         world(h).await;
         let nordvik = bare(&h.customer("Nordvik"));
-        // A further entry, as any role that appends could insert it.
-        let entry = |step: u32| {
-            format!(
-                "INSERT INTO log_entry (customer_id, epoch, index, id, type, at, leaf, leaf_hash, root, nonce, record)
-                 SELECT e.customer_id, e.epoch, h.size + {step}, gen_random_uuid(), e.type, h.last_at, e.leaf, e.leaf_hash, e.root, e.nonce, e.record
-                 FROM log_entry e JOIN log_head h USING (customer_id) WHERE e.customer_id = '{nordvik}' AND e.index = 0"
-            )
-        };
+        let entry = |step: u32| further_entry(nordvik, "e.epoch", &format!("h.size + {step}"), "requests.erased");
         let head = |size: &str, last: &str| {
             format!("UPDATE log_head SET size = {size}, last_at = {last}, edge = decode(repeat('00', 32 * bit_count(({size})::bit(64))::int), 'hex') WHERE customer_id = '{nordvik}'")
         };

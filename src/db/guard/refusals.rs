@@ -17,6 +17,7 @@ const TRIGGERS: &[(&str, &[&str])] = &[
         "export",
         &[
             "export_chunks_grow",
+            "export_late_report_of_closed",
             "export_late_report_set_once",
             "export_permitted_in_force",
             "export_redeemed_in_force",
@@ -33,7 +34,10 @@ const TRIGGERS: &[(&str, &[&str])] = &[
     ("instruction_version", &["fact_under_head", "instruction_version_signed"]),
     ("invitation", &["invitation_set_once"]),
     ("log_epoch", &["fact_under_head", "log_epoch_set_once"]),
-    ("log_entry", &["log_entry_erased_by_entry", "log_entry_erases_its_document", "log_entry_erases_what_it_names"]),
+    (
+        "log_entry",
+        &["log_entry_erased_by_entry", "log_entry_erases_its_document", "log_entry_erases_what_it_names", "log_entry_under_head"],
+    ),
     ("log_head", &["log_head_grows"]),
     ("log_key", &["log_key_set_once"]),
     ("membership", &["membership_set_once"]),

@@ -111,7 +111,8 @@ pub struct ChunkAuthorisation {
 pub struct ReportView {
     /// The export.
     pub id: ExportId,
-    /// completed, aborted, or swept: the service had closed the export, and the report is recorded with that.
+    /// completed, aborted, or swept: the service had closed the export, and the report is recorded with that;
+    /// or voided: a restore had ended it, and the report is recorded with that.
     pub state: &'static str,
     /// Dimensions in which more was delivered than permitted.
     pub over: Vec<String>,
@@ -126,7 +127,8 @@ crate::words! {
     pub enum ExportOutcome {
         /// The export is complete.
         Completed = "completed",
-        /// The service had closed the export: the report is recorded and told to the customer.
+        /// The service had closed the export, or a restore had made it void: the report is recorded and told to
+        /// the customer.
         Late = "late",
         /// The export is not in a state that can be completed; `code` says which.
         Conflict = "conflict",
@@ -180,9 +182,15 @@ pub struct CompletionOutcomes {
     pub completions: Vec<CompletionOutcome>,
 }
 
-/// The hashes under which an answer is kept for its key.
+/// Tag of the hash of a request.
+const REQUEST_TAG: &[u8] = b"mandate request v1\n";
+
+/// The hashes under which an answer is kept for its key. That of the request, which may name persons, is
+/// keyed with the idempotency key, which is not kept: nobody without it can test a guess.
 pub(super) fn hashes(key: &IdempotencyKey, request: &serde_json::Value) -> (Digest, Digest) {
-    (sha256(&[key.as_str().as_bytes()]), sha256(&[&canonical(request)]))
+    let key = key.as_str().as_bytes();
+    // A key has no line break.
+    (sha256(&[key]), sha256(&[REQUEST_TAG, key, b"\n", &canonical(request)]))
 }
 
 pub(super) fn replayed(again: bool, response: impl IntoResponse) -> Response {
@@ -229,10 +237,12 @@ pub(super) fn answer(answer: Answer) -> Result<Response> {
         Answer::ChunkAuthorised { export, chunk_no, except, receipt, again, .. } => {
             replayed(again, (StatusCode::CREATED, Json(ChunkAuthorisation { id: export, chunk_no, except, receipt })))
         }
-        Answer::Reported { export, event, receipt, again } => {
+        Answer::Reported { export, event, void, receipt, again } => {
             let (state, over, reconciled) = match *event {
                 Event::ExportCompleted { over, reconciled, .. } => ("completed", over.into_iter().collect(), reconciled),
-                Event::ExportReportedLate { over, reconciled, .. } => ("swept", over.into_iter().collect(), Some(reconciled)),
+                Event::ExportReportedLate { over, reconciled, .. } => {
+                    (if void { "voided" } else { "swept" }, over.into_iter().collect(), Some(reconciled))
+                }
                 Event::ExportAborted { reconciled, .. } => ("aborted", Vec::new(), reconciled),
                 _ => ("aborted", Vec::new(), None),
             };

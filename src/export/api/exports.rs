@@ -79,7 +79,8 @@ pub struct ExportView {
     /// What the platform reported.
     #[schema(value_type = Option<Object>)]
     pub report: Option<Value>,
-    /// What the platform reported after the service had closed the export, and how it agrees with the chunks.
+    /// What the platform reported after the service had closed the export or a restore had made it void, and
+    /// how it agrees with the chunks.
     #[schema(value_type = Option<Object>)]
     pub late_report: Option<Value>,
     /// How the report agrees with the chunks; null until it ends.

@@ -45,8 +45,8 @@ crate::request! {
 ///
 /// Every dimension that its chunks state must be stated and agree with them; a difference, and a
 /// completion without a chunk, is told to the customer. An export that the service has closed because
-/// nothing was heard of it stays closed: its report is recorded once, told to the customer, and
-/// answered with the state `swept`.
+/// nothing was heard of it stays closed, and one that is void since a restore stays void: its report is
+/// recorded once, told to the customer, and answered with the state `swept` or `voided`.
 #[utoipa::path(post, path = "/gate/v1/exports/{export_id}/completions",
     params(("export_id" = ExportId, Path, description = "The export"), ("Idempotency-Key" = String, Header, description = "One key per report")),
     request_body = NewCompletion, responses((status = 201, body = ReportView, description = "Recorded.")))]

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use super::world::{EXP, INS, RES, SUS, World, allowed, code, id, rows, unit, version_of, words};
 use crate::base::{ExportId, Volume, VolumeLimits};
-use crate::evidence::{Closed, SuspendedBy};
-use crate::export::chunk::stops;
-use crate::export::decide::{Considered, Decision};
+use crate::evidence::{Closed, SubjectVerdict, SuspendedBy};
+use crate::export::chunk::{Chunk, decide_chunk, stops};
+use crate::export::decide::{Considered, Decision, View};
 
 fn running() -> (World, ExportId) {
     let mut w = World::new();
@@ -53,6 +53,30 @@ fn whatever_ends_a_mandate_stops_the_next_chunk_for_that_reason_alone() {
         assert!(stopped(&w, export, &next), "{word}");
         assert_eq!(words(&w.chunk(export, 1, rows(10), Some(first_at))), [word], "an answered chunk is not a cache");
     }
+}
+
+#[test]
+fn what_is_asked_of_an_export_whose_subjects_are_erased_is_refused_for_what_is_known() {
+    let (mut w, export) = running();
+    w.close(export, Closed::Completed);
+    let before = w.chunk(export, 1, rows(10), None);
+    assert_eq!((words(&before), before.subject_verdict.erased), (vec!["export_closed".to_owned()], false));
+    w.facts.exports.get_mut(&export).unwrap().subjects = None;
+    let after = w.chunk(export, 1, rows(10), None);
+    assert_eq!((words(&after), after.subject_verdict.erased), (vec!["export_closed".to_owned()], true));
+    assert_eq!(words(&w.redemption(export)), ["permit_redeemed"]);
+    // What was decided before the erasure, and after it, comes out as it was recorded.
+    let export_closed = Chunk { export, by: &code("itslearning"), number: 1, volume: rows(10), first_at: None };
+    for recorded in [before, after] {
+        let view = View { recorded: Some(&recorded.subject_verdict), ..w.view() };
+        assert_eq!(decide_chunk(&export_closed, &w.request_of(export), view, w.now), recorded);
+    }
+    // One that runs has its subjects: without them nothing of it may leave, whatever is recorded.
+    w.facts.exports.get_mut(&export).unwrap().closed = None;
+    assert_eq!(words(&w.chunk(export, 1, rows(10), None)), ["subjects_out_of_scope"]);
+    let recorded = SubjectVerdict { erased: true, ..SubjectVerdict::default() };
+    let view = View { recorded: Some(&recorded), ..w.view() };
+    assert_eq!(words(&decide_chunk(&export_closed, &w.request_of(export), view, w.now)), ["subjects_out_of_scope"]);
 }
 
 #[test]

@@ -127,11 +127,14 @@ fn a_report_fits_the_state_of_the_export() {
     assert_eq!(states(&w), ("export-not-redeemed", "ok"));
     w.redeem(export);
     assert_eq!(states(&w), ("ok", "ok"));
-    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted"), (Closed::Voided, "export-void")] {
+    for (closed, said) in [(Closed::Completed, "export-completed"), (Closed::Aborted, "export-aborted")] {
         w.close(export, closed);
         assert_eq!(states(&w), (said, said));
     }
-    // What the service closed is reported late, once, and changes nothing that counts.
+    // What the service closed, or a restore made void, is reported late, once, and changes nothing that counts.
+    w.close(export, Closed::Voided);
+    assert_eq!(may_complete(&w.facts.exports[&export]).unwrap(), Completion::Late);
+    assert_eq!(states(&w), ("ok", "export-void"));
     w.close(export, Closed::Swept);
     let before = (w.facts.usage.clone(), w.facts.exports[&export].counted);
     assert_eq!(may_complete(&w.facts.exports[&export]).unwrap(), Completion::Late);
@@ -142,6 +145,8 @@ fn a_report_fits_the_state_of_the_export() {
     apply(&mut w.facts, Applied { epoch: 1, index: 31, event: &event, subjects: None });
     assert_eq!((w.facts.usage.clone(), w.facts.exports[&export].counted), before);
     assert_eq!(states(&w), ("export-swept", "export-swept"));
+    w.close(export, Closed::Voided);
+    assert_eq!(states(&w), ("export-void", "export-void"));
 }
 
 #[test]

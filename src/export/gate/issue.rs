@@ -116,7 +116,7 @@ impl Batch {
         match considered.decision {
             Decision::Allow(grant) => {
                 let key = self.signing_key(app)?;
-                let claims = store::permit(self.tx.conn(), self.customer, export).await?;
+                let claims = store::permit(self.tx.conn(), self.customer, export).await?.ok_or(Error::NotFound)?;
                 let receipt = stored.receipt(&self.customer.to_string());
                 Ok(Answer::Permitted { grant, claims: Box::new(claims), key, single, receipt, again: true })
             }

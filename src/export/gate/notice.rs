@@ -69,10 +69,10 @@ impl Ended<'_> {
 pub(super) async fn late(tx: &mut WriteTx, late: &[Ended<'_>]) -> Result<()> {
     let Some(first) = late.first() else { return Ok(()) };
     let (purpose, subject, opening) = if late.iter().all(|e| e.reconciled.differences.is_empty()) {
-        let opening = "A platform reports, after it had been closed, what was delivered. It agrees with what the gate authorised.";
+        let opening = "A platform reports, after the export had been closed, what was delivered. It agrees with what the gate authorised.";
         ("export_reported_late", "An export was reported late", opening)
     } else {
-        let opening = "What a platform reports, after it had been closed, differs from what the gate authorised.";
+        let opening = "What a platform reports, after the export had been closed, differs from what the gate authorised.";
         ("export_differs", "An export differs from what was authorised", opening)
     };
     tell(tx, (purpose, subject, opening), first.export, late.iter().map(Ended::line)).await

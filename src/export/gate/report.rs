@@ -26,9 +26,10 @@ impl Batch {
                 let export = self.facts.exports.get(&delivered.export).ok_or(Error::NotFound)?;
                 if may_complete(export)? == Completion::Late {
                     let event = late_event(export, delivered);
-                    let receipt = self.append(asked, delivered.export, event.clone(), None, true).await?;
+                    let (id, void) = (delivered.export, self.is_void(delivered.export));
+                    let receipt = self.append(asked, id, event.clone(), None, true).await?;
                     self.keep_late(std::slice::from_ref(&event)).await?;
-                    return Ok(Answer::Reported { export: delivered.export, event: Box::new(event), receipt, again: false });
+                    return Ok(Answer::Reported { export: id, event: Box::new(event), void, receipt, again: false });
                 }
                 let Delivered { export: id, volume, sha256 } = delivered;
                 let reconciled = Some(reconcile(export, Closed::Completed, volume));
@@ -53,7 +54,12 @@ impl Batch {
             close(self.tx.conn(), self.customer, how, &[closing], now).await?;
             notice::ended(&mut self.tx, &[Ended { export: id, how, delivered: *delivered, reconciled }]).await?;
         }
-        Ok(Answer::Reported { export: id, event: Box::new(event), receipt, again: false })
+        Ok(Answer::Reported { export: id, event: Box::new(event), void: false, receipt, again: false })
+    }
+
+    /// True if the export is of an epoch before a restore, and had not ended then.
+    pub(super) fn is_void(&self, id: ExportId) -> bool {
+        self.facts.exports.get(&id).is_some_and(|export| export.closed == Some(Closed::Voided))
     }
 
     /// Completions of this customer in one batch, each against the facts and its own neighbours. The
@@ -121,9 +127,11 @@ fn late_event(export: &ExportFacts, report: &Delivered) -> Event {
 fn completion(export: &ExportFacts, report: &Delivered, done: &mut BTreeSet<ExportId>) -> Result<CompletionRecord> {
     let (does, conflict) = match may_complete(export) {
         Ok(Completion::Ends) if done.contains(&report.export) => (None, Some("export-completed")),
-        Ok(Completion::Late) if done.contains(&report.export) => (None, Some("export-swept")),
         // For whoever knows of no late reports it is the conflict that it was.
-        Ok(Completion::Late) => (Some(Completion::Late), Some("export-swept")),
+        Ok(Completion::Late) => {
+            let conflict = if export.closed == Some(Closed::Voided) { "export-void" } else { "export-swept" };
+            ((!done.contains(&report.export)).then_some(Completion::Late), Some(conflict))
+        }
         Ok(Completion::Ends) => (Some(Completion::Ends), None),
         Err(Error::Conflict { code, .. }) => (None, Some(code)),
         Err(error) => return Err(error),

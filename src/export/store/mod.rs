@@ -264,15 +264,14 @@ pub(super) async fn insert(conn: &mut PgConnection, new: &NewExport<'_>) -> Resu
     Ok(())
 }
 
-/// The claims of a permit as they were signed, until they are erased with its subjects.
-pub(super) async fn permit(conn: &mut PgConnection, customer: CustomerId, export: ExportId) -> Result<PermitClaims> {
+/// The claims of a permit as they were signed; `None`: erased with its subjects.
+pub(super) async fn permit(conn: &mut PgConnection, customer: CustomerId, export: ExportId) -> Result<Option<PermitClaims>> {
     let claims =
         sqlx::query_scalar!("SELECT permit FROM export WHERE customer_id = $1 AND id = $2", customer as CustomerId, export as ExportId)
             .fetch_optional(conn)
             .await?
-            .flatten()
             .ok_or(Error::NotFound)?;
-    from_value(&claims).map_err(Error::internal)
+    claims.as_ref().map(from_value).transpose().map_err(Error::internal)
 }
 
 /// The customer a platform means: its own name for it, or our id. `None`: there is no such customer.

@@ -149,13 +149,14 @@ pub async fn close(conn: &mut PgConnection, customer: CustomerId, how: Closed, c
     Ok(())
 }
 
-/// Keeps what was reported of exports that the service had closed.
+/// Keeps what was reported of exports that the service had closed, or that are void since a restore.
 pub async fn report_late(conn: &mut PgConnection, customer: CustomerId, reports: &[(ExportId, Value)]) -> Result<()> {
     let ids: Vec<Uuid> = reports.iter().map(|(export, _)| export.uuid()).collect();
     let reports: Vec<Value> = reports.iter().map(|(_, report)| report.clone()).collect();
     let done = sqlx::query!(
         "UPDATE export e SET late_report = u.report FROM UNNEST($2::uuid[], $3::jsonb[]) AS u (id, report)
-         WHERE e.customer_id = $1 AND e.id = u.id AND e.swept_at IS NOT NULL AND e.late_report IS NULL",
+         WHERE e.customer_id = $1 AND e.id = u.id AND e.late_report IS NULL AND (e.swept_at IS NOT NULL OR
+               (num_nonnulls(e.completed_at, e.aborted_at) = 0 AND e.epoch < (SELECT h.epoch FROM log_head h WHERE h.customer_id = $1)))",
         customer as CustomerId,
         &ids,
         &reports

@@ -17,7 +17,7 @@ impl Verification<'_> {
             let place = Place::entry(PackLog::Customer, epoch, index);
             if archive.names().contains(&name) {
                 self.document(archive, manifest, &name, sha256, length);
-            } else if !self.gathered.erased_documents.contains(&sha256) {
+            } else if self.gathered.erased_documents.get(&sha256).is_none_or(|erased| *erased < (epoch, index)) {
                 if manifest.period.is_some_and(|period| !period.holds(at)) {
                     left_out += 1;
                 } else {

@@ -37,7 +37,7 @@ pub(super) struct Gathered {
     /// Documents: where stored, when, how long.
     pub documents: BTreeMap<Digest, (At, Instant, u64)>,
     /// Documents that an erasure names.
-    pub erased_documents: BTreeSet<Digest>,
+    pub erased_documents: BTreeMap<Digest, At>,
     /// Records that the period left out.
     pub left_out: u64,
     /// Where each export is named last.
@@ -277,7 +277,7 @@ impl Passage<'_> {
                 self.gathered.documents.insert(sha256, (at, leaf.at, length));
             }
             (PackLog::Customer, "document.erased") => {
-                self.gathered.erased_documents.insert(serde_json::from_str::<ErasedDocument>(record)?.document_sha256);
+                self.gathered.erased_documents.insert(serde_json::from_str::<ErasedDocument>(record)?.document_sha256, at);
             }
             (PackLog::Customer, "subjects.erased") => {
                 for entry in serde_json::from_str::<ErasedSubjects>(record)?.entries {
