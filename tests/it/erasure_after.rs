@@ -87,9 +87,11 @@ async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported(
         assert_eq!(completed(&platform, "end-again", &running).await.expect(409).text("/code"), "export-void");
         let abortions = format!("/gate/v1/exports/{running}/abortions");
         platform.post_with(&abortions, &[("idempotency-key", "abort")], &json!({})).await.expect(409);
-        let batch = json!({"completions": [{"export": batched, "rows": 7, "sha256": "cd".repeat(32)}]});
+        let report = json!({"export": batched, "rows": 7, "sha256": "cd".repeat(32)});
+        let batch = json!({"completions": [report, report]});
         let outcomes = platform.post_with("/gate/v1/export-completions", &[("idempotency-key", "batch")], &batch).await.expect(200).json();
-        assert_eq!((&outcomes["completions"][0]["outcome"], &outcomes["completions"][0]["code"]), (&json!("late"), &json!("export-void")));
+        let of = |member: &str| [outcomes["completions"][0][member].clone(), outcomes["completions"][1][member].clone()];
+        assert_eq!((of("outcome"), of("code")), ([json!("late"), json!("conflict")], [Value::Null, json!("export-void")]));
         assert_eq!(shown(&kari, &running).await["late_report"]["delivered"]["rows"], 1);
         assert_eq!(shown(&kari, &batched).await["late_report"]["reconciled"]["differences"]["rows"], "more");
         assert!(!h.mail_with(&batched).await.is_empty());
