@@ -146,7 +146,7 @@ async fn what_is_reported_after_the_sweep_is_an_entry_told_and_shown_once_and_re
         assert_eq!(report(&platform, "later", &id, "completions", body).await.expect(409).text("/code"), "export-swept");
         let told = h.mail_with("differs from what was authorised").await;
         assert_eq!(told.len(), 1);
-        for part in ["after it had been closed", "1 chunk (30 rows, 3 files)", "90 rows, 3 files", "rows: more", &id] {
+        for part in ["after the export had been closed", "1 chunk (30 rows, 3 files)", "90 rows, 3 files", "rows: more", &id] {
             assert!(told[0].contains(part), "{part} in {}", told[0]);
         }
         // The closing stands, the late report beside it; the volume is what it was.

@@ -44,8 +44,8 @@ async fn count(owner: &mut PgConnection, which: &str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(owner).await.unwrap()
 }
 
-/// Negative control: with `export_ended_at` without the epochs nothing is erased (as before the days are
-/// over), and without `Closed::Voided` in `may_complete` the report is answered with 409.
+/// Negative controls: with `export_ended_at` without the epochs nothing of what ran is erased (shown here), and
+/// without `Closed::Voided` in `may_complete` the report is answered with 409.
 #[tokio::test]
 async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported() {
     run(async |h: &Harness| {
@@ -66,8 +66,17 @@ async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported(
         let day = Retention { subjects_days: 1, documents_days: 0 };
         assert_eq!(erase(h, day).await, Erased::default());
         h.advance(Duration::hours(2_000));
+        // The control: by its own end only the permit that was open has ended.
+        let mut owner = connect_as_owner(h).await;
+        let of = "SELECT pg_get_functiondef('export_ended_at(uuid, uuid)'::regprocedure)";
+        let rule: String = sqlx::query_scalar(of).fetch_one(&mut owner).await.unwrap();
+        assert!(rule.contains("l.epoch > x.epoch"));
+        try_sql(&mut owner, &rule.replace("l.epoch > x.epoch", "false")).await.unwrap();
         let erased = erase(h, day).await;
-        assert_eq!(erased.subjects.get("export.permitted"), Some(&3), "{erased:?}");
+        assert_eq!(erased.subjects.get("export.permitted"), Some(&1), "{erased:?}");
+        try_sql(&mut owner, &rule).await.unwrap();
+        let erased = erase(h, day).await;
+        assert_eq!(erased.subjects.get("export.permitted"), Some(&2), "{erased:?}");
         let kari = h.person(KARI).await;
         let void = shown(&kari, &running).await;
         assert!(void["state"] == "voided" && void["last"].is_null() && void["chunks"] == 1, "{void}");
@@ -75,12 +84,14 @@ async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported(
         let reported = completed(&platform, "end", &running).await.expect(201);
         assert_eq!((reported.text("/state"), reported.json()["differences"].clone()), ("voided".to_owned(), json!({})));
         assert_eq!(completed(&platform, "end", &running).await.expect(201).text("/state"), "voided");
-        assert!(completed(&platform, "end-again", &running).await.expect(409).text("/type").ends_with("export-void"));
+        assert_eq!(completed(&platform, "end-again", &running).await.expect(409).text("/code"), "export-void");
         let abortions = format!("/gate/v1/exports/{running}/abortions");
         platform.post_with(&abortions, &[("idempotency-key", "abort")], &json!({})).await.expect(409);
-        let batch = json!({"completions": [{"export": batched, "rows": 7, "sha256": "cd".repeat(32)}]});
+        let report = json!({"export": batched, "rows": 7, "sha256": "cd".repeat(32)});
+        let batch = json!({"completions": [report, report]});
         let outcomes = platform.post_with("/gate/v1/export-completions", &[("idempotency-key", "batch")], &batch).await.expect(200).json();
-        assert_eq!((&outcomes["completions"][0]["outcome"], &outcomes["completions"][0]["code"]), (&json!("late"), &json!("export-void")));
+        let of = |member: &str| [outcomes["completions"][0][member].clone(), outcomes["completions"][1][member].clone()];
+        assert_eq!((of("outcome"), of("code")), ([json!("late"), json!("conflict")], [Value::Null, json!("export-void")]));
         assert_eq!(shown(&kari, &running).await["late_report"]["delivered"]["rows"], 1);
         assert_eq!(shown(&kari, &batched).await["late_report"]["reconciled"]["differences"]["rows"], "more");
         assert!(!h.mail_with(&batched).await.is_empty());
@@ -106,8 +117,10 @@ async fn the_hash_of_a_request_for_nobody_is_keyed_and_goes_too() {
             .fetch_one(&mut owner)
             .await
             .unwrap();
-        let mut read = with(asked.clone(), json!({"data_categories": ["enrolment", "identity"], "volume": null, "dry_run": null}));
-        read["recipient"] = with(read["recipient"].clone(), json!({"transfer_ground": null, "engagement": null}));
+        // What is hashed is the request as it was read: a set in order, and absent members null.
+        let mut read = with(asked.clone(), json!({"data_categories": ["enrolment", "identity"]}));
+        (read["volume"], read["dry_run"]) = (Value::Null, Value::Null);
+        (read["recipient"]["transfer_ground"], read["recipient"]["engagement"]) = (Value::Null, Value::Null);
         let guess = canonical(&read);
         assert_ne!(sha256(&[&guess]).0.to_vec(), hash, "anybody could test a guess");
         assert_eq!(sha256(&[b"mandate request v1\n", b"1", b"\n", &guess]).0.to_vec(), hash, "a key that is guessed too");

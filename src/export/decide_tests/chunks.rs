@@ -60,10 +60,10 @@ fn what_is_asked_of_an_export_whose_subjects_are_erased_is_refused_for_what_is_k
     let (mut w, export) = running();
     w.close(export, Closed::Completed);
     let before = w.chunk(export, 1, rows(10), None);
-    assert_eq!((words(&before), before.subject_verdict.erased), (vec!["export_closed".to_owned()], false));
+    assert_eq!((words(&before), before.subject_verdict.erased), (vec!["export_closed"], false));
     w.facts.exports.get_mut(&export).unwrap().subjects = None;
     let after = w.chunk(export, 1, rows(10), None);
-    assert_eq!((words(&after), after.subject_verdict.erased), (vec!["export_closed".to_owned()], true));
+    assert_eq!((words(&after), after.subject_verdict.erased), (vec!["export_closed"], true));
     assert_eq!(words(&w.redemption(export)), ["permit_redeemed"]);
     // What was decided before the erasure, and after it, comes out as it was recorded.
     let export_closed = Chunk { export, by: &code("itslearning"), number: 1, volume: rows(10), first_at: None };
