@@ -142,7 +142,7 @@ async fn nothing_is_erased_that_cannot_be_listed_and_what_is_not_listed_is_liste
         std::fs::create_dir_all(&h.checkpoints).unwrap();
         std::os::unix::fs::symlink(h.checkpoints.join("nowhere"), &list).unwrap();
         let db = crate::erasure::with_eraser(h);
-        assert!(mandate::erasure::erase(&db, h.app.notary.outside(), KEPT).await.is_ok_and(|erased| erased.failed.len() == 1));
+        assert!(mandate::erasure::erase(&db, h.app.notary.outside(), KEPT).await.is_ok_and(|erased| !erased.failed.is_empty()));
         assert_eq!((canaries(h).await, told(h).await), (before, 0));
         std::fs::remove_file(&list).unwrap();
         erase(h, KEPT).await;
