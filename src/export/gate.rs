@@ -80,52 +80,15 @@ pub(super) struct Asked {
     pub hashes: (Digest, Digest),
 }
 
-/// What the gate answers, before anything is signed.
+/// What the gate answers, before anything is signed. `void`: a restore had ended the export.
 pub(super) enum Answer {
-    Permitted {
-        grant: Grant,
-        claims: Box<PermitClaims>,
-        key: Arc<SigningKey>,
-        single: bool,
-        receipt: Receipt,
-        again: bool,
-    },
-    WouldPermit {
-        record: Box<DecisionRecord>,
-        receipt: Receipt,
-        again: bool,
-    },
-    Redeemed {
-        export: Box<ExportFacts>,
-        except: Vec<Selector>,
-        receipt: Receipt,
-        again: bool,
-    },
-    ChunkAuthorised {
-        export: ExportId,
-        chunk_no: u32,
-        except: Vec<Selector>,
-        receipt: Receipt,
-        again: bool,
-        unstated: Unstated,
-    },
-    Refused {
-        refusal: Refusal,
-        receipt: Receipt,
-        again: bool,
-    },
-    /// `void`: a restore had ended the export.
-    Reported {
-        export: ExportId,
-        event: Box<Event>,
-        void: bool,
-        receipt: Receipt,
-        again: bool,
-    },
-    ReportedMany {
-        completions: Vec<CompletionRecord>,
-        receipt: Receipt,
-    },
+    Permitted { grant: Grant, claims: Box<PermitClaims>, key: Arc<SigningKey>, single: bool, receipt: Receipt, again: bool },
+    WouldPermit { record: Box<DecisionRecord>, receipt: Receipt, again: bool },
+    Redeemed { export: Box<ExportFacts>, except: Vec<Selector>, receipt: Receipt, again: bool },
+    ChunkAuthorised { export: ExportId, chunk_no: u32, except: Vec<Selector>, receipt: Receipt, again: bool, unstated: Unstated },
+    Refused { refusal: Refusal, receipt: Receipt, again: bool },
+    Reported { export: ExportId, event: Box<Event>, void: bool, receipt: Receipt, again: bool },
+    ReportedMany { completions: Vec<CompletionRecord>, receipt: Receipt },
 }
 
 /// Who asked for an export and its chunk's rows, where the request stated none.
