@@ -115,6 +115,10 @@ events! {
     }
     /// A person of the customer confirmed the state with which an epoch began.
     StateConfirmed = "state.confirmed" { epoch: u32, membership: MembershipId, }
+    /// Processor: operations confirmed, at the command line, the state with which an epoch began: who and what counted then.
+    ProcessorStateConfirmed = "processor_state.confirmed" {
+        epoch: u32, staff: Vec<OpsPersonId>, api_keys: Vec<ApiKeyId>, suspensions: Vec<SuspensionId>, permit_keys: Vec<String>,
+    }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.

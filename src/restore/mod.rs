@@ -6,9 +6,11 @@
 mod api;
 mod decide;
 mod notice;
+mod processor;
 mod run;
 mod store;
 
 pub use api::routes;
 pub use decide::{Database, Held, endings, seen};
+pub use processor::{ApiKey, PermitKey, PlatformStop, ProcessorState, Staff, confirm_processor, processor_state};
 pub use run::{OpenedEpoch, Taken, opened_epochs, take_in};

@@ -33,7 +33,7 @@ pub struct OpenedEpoch {
     pub restore: RestoreId,
     /// An earlier epoch that lost entries, with the indices of the first and the last one missing.
     pub missing: Option<(u32, u64, u64)>,
-    /// True if a person of the customer must confirm the state.
+    /// True if the state must be confirmed: by a person of the customer, or the processor's by operations.
     pub unconfirmed: bool,
     /// When.
     pub opened_at: Instant,
@@ -197,9 +197,14 @@ async fn open(db: &Db, present: &Present, restore: &Restore, log: &LogView) -> R
     let last_at = tx.head(id)?.last_at;
     let (ended, next) = endings(&held(&mut tx, id)?, present.outside.get(log.name()))?;
     let (is_customers, is_shorter) = (log.kind == "customer", is_shorter(&ended));
-    let unconfirmed = is_customers && (is_shorter || restore.registry_shorter);
+    let unconfirmed = (is_customers || id == LogId::PROCESSOR) && (is_shorter || restore.registry_shorter);
     store::open(&mut tx, restore, &ended, next, unconfirmed).await?;
-    if unconfirmed {
+    if unconfirmed && !is_customers {
+        tracing::warn!(
+            "ALARM: what was ended, revoked or stopped may be there again: no platform's key is accepted before `mandate restore confirm`"
+        );
+    }
+    if unconfirmed && is_customers {
         if is_shorter {
             store::suspend_authority(&mut tx, restore).await?;
         }
