@@ -41,9 +41,10 @@ async fn under_way(h: &Harness) -> Under {
     let (kari, admin) = (h.person(KARI).await, h.person(ADMIN).await);
     let nordvik = format!("/api/admin/v1/customers/{}", h.customer("Nordvik"));
     let agreement = kari.get("/api/v1/agreements").await.expect(200).text("/data/0/id");
-    let of = async |email: &str| json!({"membership": membership(&kari, email).await, "agreement": agreement});
+    let of_maja = json!({"membership": membership(&kari, MAJA).await, "agreement": agreement});
+    let of_kari = json!({"membership": membership(&kari, KARI).await, "agreement": agreement});
     let recoveries = format!("{nordvik}/account-recoveries");
-    let recovery = made(&admin, &recoveries, of(KARI).await).await;
+    let recovery = made(&admin, &recoveries, of_kari).await;
     let staff = admin.get(STAFF).await.expect(200).json();
     let of_staff = |email: &str| staff["data"].as_array().unwrap().iter().find(|p| p["email"] == email).unwrap()["id"].clone();
     let comes_back = made(&admin, "/api/admin/v1/ops-recoveries", json!({"ops_person": of_staff(PRIVACY)})).await;
@@ -75,7 +76,7 @@ async fn under_way(h: &Harness) -> Under {
         security.post(&format!("{stop}/releases"), &json!({})).await.expect(201);
     }
     // Approved, and the notice not delivered yet.
-    let maja = made(&admin, &recoveries, of(MAJA).await).await;
+    let maja = made(&admin, &recoveries, of_maja).await;
     h.person(PRIVACY).await.post(&format!("{maja}/approvals"), &json!({})).await.expect(201);
     let waiting = vec![(first.clone(), PRIVACY), (key, SECURITY), (person, SECURITY), (other, SECURITY)];
     let mette = token("mette@new.example", "mde_");
