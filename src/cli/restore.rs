@@ -45,7 +45,7 @@ async fn act(db: &Db, outside: &Outside, command: Command) -> Result<(), Failure
     let told = |error| Failure::new(words(&error));
     if let Command::Confirm { yes } = command {
         let state = if yes { confirm_processor(db).await } else { processor_state(db).await }.map_err(told)?;
-        counting(&state).iter().for_each(|line| say(line));
+        counting(&state).iter().for_each(say);
         say(match (yes, state.unconfirmed) {
             (true, _) => "confirmed: this counts",
             (false, true) => "UNCONFIRMED: end, revoke and stop what must not count, then: mandate restore confirm --yes",
