@@ -80,6 +80,32 @@ async fn joining(h: &Harness) -> String {
     mandate::demo::invitation(&h.mail, "new@ops.example").unwrap()
 }
 
+/// Of all that changes something, what is open to each role.
+async fn the_staff_only_narrows(back: &Harness) {
+    let held = (503, "processor-unconfirmed");
+    for (email, role) in [(ADMIN, OpsRole::OpsAdmin), (PRIVACY, OpsRole::OpsPrivacy), (SECURITY, OpsRole::OpsSecurity)] {
+        let mine =
+            |route: &Route| matches!(route.access, Access::Admin { roles, .. } if roles.contains(&role)) && route.method != Method::GET;
+        let open = open_to(&back.person(email).await, mine, held).await;
+        let own = [
+            "begin_ops_second_factor",
+            "confirm_ops_second_factor",
+            "change_ops_password",
+            "renew_ops_recovery_codes",
+            "step_up_ops",
+            "revoke_ops_session",
+        ];
+        let narrowing: &[&str] = match role {
+            OpsRole::OpsAdmin => &["revoke_platform_key", "revoke_ops_key", "end_ops_person"],
+            OpsRole::OpsPrivacy => &["contest_instruction"],
+            _ => &["revoke_platform_key", "revoke_ops_key", "suspend_customer", "suspend_platform"],
+        };
+        let withdrawing = ["withdraw_first_signatory", "withdraw_account_recovery", "withdraw_ops_recovery"];
+        let snake = |words: BTreeSet<String>| words.into_iter().map(|word| word.replace('_', "").to_lowercase()).collect::<BTreeSet<_>>();
+        assert_eq!(snake(open), snake(set(&[&own, narrowing, &withdrawing].concat())), "{email}");
+    }
+}
+
 #[tokio::test]
 async fn restores_that_lost_entries_of_the_processor_leave_its_keys_and_staff_closed_until_operations_confirms() {
     run(async |h: &Harness| {
@@ -115,29 +141,7 @@ async fn restores_that_lost_entries_of_the_processor_leave_its_keys_and_staff_cl
         back.nobody.post("/api/admin/v1/invitation-acceptances", &acceptance).await.expect(422);
         // Who was ended is back, and reads; nobody makes keys or people, or agrees on anything.
         back.login(READER).await.get("/api/admin/v1/customers").await.expect(200);
-        let held = (503, "processor-unconfirmed");
-        for (email, role) in [(ADMIN, OpsRole::OpsAdmin), (PRIVACY, OpsRole::OpsPrivacy), (SECURITY, OpsRole::OpsSecurity)] {
-            let mine =
-                |route: &Route| matches!(route.access, Access::Admin { roles, .. } if roles.contains(&role)) && route.method != Method::GET;
-            let open = open_to(&back.person(email).await, mine, held).await;
-            let own = [
-                "begin_ops_second_factor",
-                "confirm_ops_second_factor",
-                "change_ops_password",
-                "renew_ops_recovery_codes",
-                "step_up_ops",
-                "revoke_ops_session",
-            ];
-            let narrowing: &[&str] = match role {
-                OpsRole::OpsAdmin => &["revoke_platform_key", "revoke_ops_key", "end_ops_person"],
-                OpsRole::OpsPrivacy => &["contest_instruction"],
-                _ => &["revoke_platform_key", "revoke_ops_key", "suspend_customer", "suspend_platform"],
-            };
-            let withdrawing = ["withdraw_first_signatory", "withdraw_account_recovery", "withdraw_ops_recovery"];
-            let snake =
-                |words: BTreeSet<String>| words.into_iter().map(|word| word.replace('_', "").to_lowercase()).collect::<BTreeSet<_>>();
-            assert_eq!(snake(open), snake(set(&[&own, narrowing, &withdrawing].concat())), "{email}");
-        }
+        the_staff_only_narrows(&back).await;
         let shown = processor_state(&back.app.db).await.unwrap();
         assert!(shown.unconfirmed && shown.staff.iter().any(|person| person.email.to_string() == READER));
         // Ended and revoked again, and confirmed.
