@@ -47,6 +47,9 @@ pub enum Error {
     /// 403: the caller must enrol a second factor first.
     #[error("second factor required")]
     SecondFactorRequired,
+    /// 403: a restore lost entries of the customer's log, and nobody has confirmed this member since.
+    #[error("member unconfirmed")]
+    MemberUnconfirmed,
     /// 403: the gate refused; the refusal is committed before this exists.
     #[error("refused")]
     Refused(Box<RefusedAnswer>),
@@ -111,6 +114,10 @@ pub enum Error {
         /// True when it is the registry, and so nobody can record anything.
         registry: bool,
     },
+    /// 503: a restore lost entries of the processor's log or of the registry, and operations has not
+    /// confirmed what counts since.
+    #[error("processor unconfirmed")]
+    ProcessorUnconfirmed,
     /// 500: a fault of ours. The source goes to the log only.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -171,6 +171,8 @@ struct SuspensionRow {
     release_id: Option<ReleaseId>,
     release_proposed_by: Option<Uuid>,
     release_proposed_at: Option<Instant>,
+    /// False for one that was proposed before a restore, and is proposed anew.
+    release_counts: Option<bool>,
     released_at: Option<Instant>,
 }
 
@@ -182,7 +184,9 @@ impl TryFrom<SuspensionRow> for Suspension {
             SuspendedBy::Customer => MembershipId::from(row.suspended_by).to_string(),
             SuspendedBy::Ops => OpsPersonId::from(row.suspended_by).to_string(),
         };
-        let proposal = row.release_id.zip(row.release_proposed_by).map(|(release, by)| Proposal { release, by: OpsPersonId::from(by) });
+        let proposed =
+            row.release_id.zip(row.release_proposed_by).zip(row.release_proposed_at).filter(|_| row.release_counts == Some(true));
+        let proposal = proposed.map(|((release, by), at)| Proposal { release, by: OpsPersonId::from(by), at });
         let view = SuspensionView {
             id: row.id,
             state: SuspensionState::of(proposal.is_some(), row.released_at.is_some()),
@@ -209,7 +213,7 @@ pub(super) async fn suspensions(
         SuspensionRow,
         r#"SELECT id AS "id: SuspensionId", made_by, ground AS "ground: Note", suspended_by, suspended_at AS "suspended_at: Instant",
                   release_id AS "release_id: ReleaseId", release_proposed_by, release_proposed_at AS "release_proposed_at: Instant",
-                  released_at AS "released_at: Instant"
+                  release_proposed_at >= restored_at() AS release_counts, released_at AS "released_at: Instant"
            FROM suspension WHERE customer_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4"#,
         customer as CustomerId,
         only as Option<SuspensionId>,
@@ -248,7 +252,8 @@ pub(super) async fn propose_release(tx: &mut WriteTx, customer: CustomerId, id: 
     let (release, now): (ReleaseId, Instant) = (tx.fresh(), tx.now());
     let done = sqlx::query!(
         "UPDATE suspension SET release_id = $3, release_proposed_by = $4, release_proposed_at = $5
-         WHERE customer_id = $1 AND id = $2 AND release_id IS NULL AND made_by = 'ops'",
+         WHERE customer_id = $1 AND id = $2 AND released_at IS NULL AND made_by = 'ops'
+           AND (release_id IS NULL OR release_proposed_at < restored_at())",
         customer as CustomerId,
         id as SuspensionId,
         release as ReleaseId,

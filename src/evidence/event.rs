@@ -118,6 +118,10 @@ events! {
     /// Entries of an earlier epoch that a restore had lost were supplied from a pack, up to the root that was kept outside. They
     /// are evidence again, and change nothing that holds.
     EntriesSupplied = "entries.supplied" { epoch: u32, from: u64, until: u64, root: Digest, }
+    /// Processor: operations confirmed, at the command line, the state with which an epoch began: who and what counted then.
+    ProcessorStateConfirmed = "processor_state.confirmed" {
+        epoch: u32, staff: Vec<OpsPersonId>, api_keys: Vec<ApiKeyId>, suspensions: Vec<SuspensionId>, permit_keys: Vec<String>,
+    }
     /// Processor: a second ops person approved a platform's key.
     ProcessorKeyApproved = "processor_key.approved" { api_key: ApiKeyId, platform: Code, }
     /// Processor: a key, or a reference behind requests, asked for more than is normal.

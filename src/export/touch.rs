@@ -24,14 +24,14 @@ pub(super) fn answered(app: &App, customer: CustomerId, asked: &Asked, answer: &
         (_, Answer::ChunkAuthorised { unstated: Some((by, rows)), .. }) => (Some(requester(by)), Some(*rows)),
         _ => (None, None),
     };
-    let PlatformCaller { key, platform } = &asked.caller;
+    let PlatformCaller { key, platform, .. } = &asked.caller;
     let touch = Touch { key: *key, platform, requested_by, customer: customer.uuid(), rows: rows.unwrap_or(0) };
     app.activity.note(&touch, app.db.clock().now());
 }
 
 /// Counts an ask under a name that no customer has.
 pub(super) fn nobody(app: &App, caller: &PlatformCaller, named: &str, requested_by: Option<&RequestedBy>) {
-    let PlatformCaller { key, platform } = caller;
+    let PlatformCaller { key, platform, .. } = caller;
     let touch = Touch { key: *key, platform, requested_by: requested_by.map(requester), customer: Touch::nobody(named), rows: 0 };
     app.activity.note(&touch, app.db.clock().now());
 }

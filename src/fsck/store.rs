@@ -60,8 +60,9 @@ struct Effect {
     row: Value,
 }
 
-/// Takes every row of a log's effects, one after the other; a platform's log has none of its own.
+/// Takes every row of a log's effects, one after the other; a platform's log has its epochs only.
 pub(super) async fn effects(conn: &mut PgConnection, log: LogId, kind: &str, rows: &mut Rows) -> Result<()> {
+    taken(of_epochs(conn, log), rows).await?;
     match kind {
         "customer" => {
             let customer = CustomerId::from(log.0);
@@ -81,6 +82,11 @@ async fn taken(mut stored: BoxStream<'_, sqlx::Result<Effect>>, rows: &mut Rows)
         }
     }
     Ok(())
+}
+
+fn of_epochs(conn: &mut PgConnection, log: LogId) -> BoxStream<'_, sqlx::Result<Effect>> {
+    sqlx::query_as!(Effect, r#"SELECT 'log_epoch' AS "of!", to_jsonb(t) AS "row!" FROM log_epoch t WHERE t.customer_id = $1"#, log.0)
+        .fetch(conn)
 }
 
 fn of_gate(conn: &mut PgConnection, customer: CustomerId) -> BoxStream<'_, sqlx::Result<Effect>> {

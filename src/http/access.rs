@@ -191,10 +191,35 @@ pub struct Identified {
     pub is_key: bool,
     /// True if nothing may be done before a second factor is enrolled.
     pub must_enrol: bool,
+    /// Whose state a restore left unconfirmed; `None`: nobody's that binds this caller.
+    pub unconfirmed: Option<Unconfirmed>,
     /// Added to the request; read back by the caller extractors.
     pub extensions: Extensions,
     /// In whose name answers are kept and requests counted.
     pub principal: Option<Principal>,
+}
+
+/// Whose state a restore left unconfirmed: the caller uses no route but those that are open all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unconfirmed {
+    /// The member's own.
+    Member,
+    /// The processor's: its staff and keys, and the platforms' keys.
+    Processor,
+}
+
+impl Unconfirmed {
+    const fn error(self) -> Error {
+        match self {
+            Self::Member => Error::MemberUnconfirmed,
+            Self::Processor => Error::ProcessorUnconfirmed,
+        }
+    }
+    /// Refuses what is not open: to a key nothing is, and to the staff what reads is.
+    pub(super) const fn admit(self, open: bool, reads: bool, is_key: bool) -> Result<()> {
+        let is_open = open || (reads && matches!(self, Self::Processor));
+        if is_open && !is_key { Ok(()) } else { Err(self.error()) }
+    }
 }
 
 /// Whose request it is, for what is kept or counted per caller.
@@ -215,12 +240,18 @@ impl Identified {
     pub fn new<C: Clone + Send + Sync + 'static>(role: IdentifiedRole, is_key: bool, caller: C) -> Self {
         let mut extensions = Extensions::new();
         extensions.insert(caller);
-        Self { role, is_key, must_enrol: false, extensions, principal: None }
+        Self { role, is_key, must_enrol: false, unconfirmed: None, extensions, principal: None }
     }
     /// The same, bound to enrol a second factor first.
     #[must_use]
     pub const fn must_enrol(mut self, must: bool) -> Self {
         self.must_enrol = must;
+        self
+    }
+    /// The same, bound by a state that nobody has confirmed since a restore.
+    #[must_use]
+    pub const fn unconfirmed(mut self, unconfirmed: Option<Unconfirmed>) -> Self {
+        self.unconfirmed = unconfirmed;
         self
     }
     /// The same with its principal.

@@ -37,6 +37,8 @@ problems! {
         "This needs the password and a code of the second factor, entered within the last five minutes. Create a step-up for the session, then send the request again.";
     SECOND_FACTOR, 403, "second-factor-required", "A second factor must be enrolled first",
         "Ops persons, and everyone who has authority to instruct, have a second factor (TOTP, RFC 6238). Until one is enrolled a session can do nothing else: begin it with POST /api/v1/sessions/{session_id}/second-factors (/api/admin/v1 for ops), add the secret to an authenticator, and confirm it with the password and a first code.";
+    MEMBER_UNCONFIRMED, 403, "member-unconfirmed", "The member must be confirmed first",
+        "A restore of the service's data lost entries of the institution's log: a membership that was ended in them looks as if it went on. Until a person of the institution with authority over people confirms the member, the session opens the own account only: sessions, password, second factor, a recovery of the own account, and the state of the log.";
     REFUSED, 403, "export-refused", "The export is refused",
         "The gate decided that no valid mandate covers this export. reasons lists every reason. The refusal is recorded and receipt proves it. No byte may leave. Asking again with the same idempotency key repeats this answer; after the reasons have been removed, ask with a new key.";
     NOT_FOUND, 404, "not-found", "Not found",
@@ -73,6 +75,8 @@ problems! {
         "The request took effect and is recorded. Before it is answered, the checkpoint of its log is kept outside the database, so that nobody can take the record back; that did not succeed. Wait for the seconds in Retry-After and send the request again with the same idempotency key: the checkpoint is tried again, and the answer is the one of the first time. Without a key, read the resource.";
     QUARANTINED, 503, "log-quarantined", "The log failed a check",
         "What is recorded in the log was found not to be what was recorded in it. Nothing is read from it or added to it until operations has examined it and a check has found it whole; operations was alarmed. Other institutions go on, unless it is the log that holds for all: then everything can be read and nothing be recorded. At the gate, no answer means that nothing may leave.";
+    PROCESSOR_UNCONFIRMED, 503, "processor-unconfirmed", "Operations must confirm its state first",
+        "A restore of the service's data lost entries of the processor's log or of the registry: a key that was revoked in them, a person of the staff whose access was ended, or a stop of a platform looks as if it had not been. Until operations has looked through them and confirmed what counts, no key of a platform or of the admin surface is accepted, and the staff can only read, stop, end, revoke and withdraw. At the gate, no answer means that nothing may leave.";
 }
 
 /// The entry of an error.
@@ -85,6 +89,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::Forbidden(_) => &FORBIDDEN,
         Error::StepUpRequired => &STEP_UP,
         Error::SecondFactorRequired => &SECOND_FACTOR,
+        Error::MemberUnconfirmed => &MEMBER_UNCONFIRMED,
         Error::Refused(_) => &REFUSED,
         Error::NotFound => &NOT_FOUND,
         Error::MethodNotAllowed => &METHOD,
@@ -103,6 +108,7 @@ pub const fn entry(error: &Error) -> &'static Problem {
         Error::OutcomeUnknown => &OUTCOME_UNKNOWN,
         Error::CheckpointNotKept => &CHECKPOINT_NOT_KEPT,
         Error::Quarantined { .. } => &QUARANTINED,
+        Error::ProcessorUnconfirmed => &PROCESSOR_UNCONFIRMED,
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Guard<S> {
     /// The operation's id, where staff of the processor would change something of a customer.
     attempted: Option<Arc<str>>,
     before_enrolment: bool,
+    while_unconfirmed: bool,
     kind: Arc<Kind>,
     keeping: Arc<Keeping>,
 }
@@ -82,6 +83,7 @@ impl<S: Host> Guard<S> {
             body_limit: route.body_limit,
             attempted: attempted(route),
             before_enrolment: route.before_enrolment,
+            while_unconfirmed: route.while_unconfirmed,
             kind: Arc::new(route.kind.clone()),
             keeping: Arc::new(keeping),
         }
@@ -116,6 +118,9 @@ impl<S: Host> Guard<S> {
             self.access.admit(&who)?;
             if who.must_enrol && !self.before_enrolment {
                 return Err(Error::SecondFactorRequired);
+            }
+            if let Some(unconfirmed) = who.unconfirmed {
+                unconfirmed.admit(self.while_unconfirmed, matches!(*request.method(), Method::GET | Method::HEAD), who.is_key)?;
             }
             passed.principal = who.principal;
             request.extensions_mut().extend(who.extensions);

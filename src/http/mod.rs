@@ -30,7 +30,7 @@ mod serving;
 mod testing;
 mod upload;
 
-pub use access::{Access, Credential, CustomerRole, Identified, IdentifiedRole, OpsRole, Principal, Surface, caller};
+pub use access::{Access, Credential, CustomerRole, Identified, IdentifiedRole, OpsRole, Principal, Surface, Unconfirmed, caller};
 pub use body::{Created, JSON_LIMIT, Json};
 pub use catalogue::{PROBLEMS, Problem};
 pub use conditional::{ETag, IDEMPOTENCY_KEY, IdempotencyKey, IfMatch};

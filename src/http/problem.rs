@@ -101,6 +101,7 @@ fn detail(error: &Error) -> String {
         Error::Forbidden(_) => "The credential may not do this.",
         Error::StepUpRequired => "Enter the password and a code again, then repeat the request.",
         Error::SecondFactorRequired => "Enrol a second factor, then repeat the request.",
+        Error::MemberUnconfirmed => "A person of your institution with authority over people must confirm you first.",
         Error::Refused(_) => "No valid mandate covers this export.",
         Error::NotFound => "There is nothing under this address.",
         Error::MethodNotAllowed => "The Allow header lists the methods of this address.",
@@ -112,6 +113,7 @@ fn detail(error: &Error) -> String {
         Error::Quarantined { registry: true } => {
             "The log that holds for all failed a check: nothing can be recorded. Operations was alarmed."
         }
+        Error::ProcessorUnconfirmed => "Entries of the processor's log were lost in a restore. Operations must confirm what counts first.",
         Error::TooMany(_) | Error::Unavailable { .. } => "Try again after the seconds in Retry-After.",
         Error::Internal(_) => "The service has a fault; quote the request id when reporting it.",
     };
@@ -194,7 +196,7 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::OutcomeUnknown | Error::CheckpointNotKept => {
             headers.insert(RETRY_AFTER, HeaderValue::from(1));
         }
-        Error::Quarantined { .. } => {
+        Error::Quarantined { .. } | Error::ProcessorUnconfirmed => {
             headers.insert(RETRY_AFTER, HeaderValue::from(300));
         }
         _ => {}
@@ -205,6 +207,7 @@ pub(super) fn render(response: Response, request_id: &str) -> (Response, Option<
         Error::OutcomeUnknown => Some(Cause::Word("outcome unknown")),
         Error::CheckpointNotKept => Some(Cause::Word("checkpoint not kept")),
         Error::Quarantined { .. } => Some(Cause::Word("a log is in quarantine")),
+        Error::ProcessorUnconfirmed => Some(Cause::Word("the processor's state is unconfirmed")),
         Error::Internal(_) => Some(Cause::Fault(error)),
         _ => None,
     };

@@ -44,6 +44,8 @@ pub struct Route<S = App> {
     pub body_limit: usize,
     /// True if a session may call it that must enrol a second factor first.
     pub before_enrolment: bool,
+    /// True if it is open while a restore has left the caller's state unconfirmed.
+    pub while_unconfirmed: bool,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     /// What the conventions ask of it.
@@ -76,6 +78,7 @@ impl<S: Host> Route<S> {
             query,
             body_limit: JSON_LIMIT,
             before_enrolment: false,
+            while_unconfirmed: false,
             operation,
             schemas,
             kind,
@@ -89,6 +92,14 @@ impl<S: Host> Route<S> {
     #[must_use]
     pub const fn before_enrolment(mut self) -> Self {
         self.before_enrolment = true;
+        self
+    }
+
+    /// Opens the route while a restore has left the caller's state unconfirmed: to a member what concerns
+    /// the own account, and to the staff, who read anyhow, what narrows.
+    #[must_use]
+    pub const fn while_unconfirmed(mut self) -> Self {
+        self.while_unconfirmed = true;
         self
     }
 

@@ -40,6 +40,7 @@ async fn member(app: &App, hash: Digest) -> Result<InstitutionCaller> {
         role: found.role.parse().map_err(Error::internal)?,
         credential: InstitutionCredential::Session { session: found.id, person: found.person, membership: found.membership },
         must_enrol: must_enrol(false, found.has_authority, found.has_factor),
+        unconfirmed: found.unconfirmed,
     })
 }
 
@@ -56,7 +57,7 @@ async fn ops(app: &App, hash: Digest) -> Result<OpsCaller> {
     }
     let credential = OpsCredential::Session { session: found.id, ops_person: found.ops_person };
     let must_enrol = must_enrol(true, false, found.has_factor);
-    Ok(OpsCaller { role: found.role.parse().map_err(Error::internal)?, credential, must_enrol })
+    Ok(OpsCaller { role: found.role.parse().map_err(Error::internal)?, credential, must_enrol, unconfirmed: found.unconfirmed })
 }
 
 async fn touch_session(app: &App, role: Role, home: LogId, id: crate::base::SessionId, now: Instant) -> Result<()> {
@@ -104,13 +105,17 @@ fn caller_of_key(found: FoundKey, surface: Surface) -> Result<Caller> {
             role: found.role.parse().map_err(Error::internal)?,
             credential: InstitutionCredential::Key(found.id),
             must_enrol: false,
+            unconfirmed: false,
         }),
         (Surface::Admin, None, None) => Caller::Ops(OpsCaller {
             role: found.role.parse().map_err(Error::internal)?,
             credential: OpsCredential::Key(found.id),
             must_enrol: false,
+            unconfirmed: found.processor_unconfirmed,
         }),
-        (Surface::Gate, None, Some(platform)) => Caller::Platform(PlatformCaller { key: found.id, platform }),
+        (Surface::Gate, None, Some(platform)) => {
+            Caller::Platform(PlatformCaller { key: found.id, platform, unconfirmed: found.processor_unconfirmed })
+        }
         _ => return Err(Error::Unauthenticated),
     })
 }

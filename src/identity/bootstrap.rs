@@ -15,7 +15,8 @@ use crate::http::OpsRole;
 /// Makes the first ops person, an `ops_admin`.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the staff can add the person itself; [`Error::Invalid`] for a short password.
+/// [`Error::Conflict`] when the staff can add the person itself; [`Error::Invalid`] for a short password;
+/// [`Error::ProcessorUnconfirmed`] while a restore's state is to be confirmed first.
 pub async fn bootstrap_ops(db: &Db, hasher: &PasswordHasher, email: Email, name: Name, password: SecretString) -> Result<OpsPersonId> {
     let password = Secret::from(password.expose_secret());
     let mut faults = Faults::default();
@@ -23,6 +24,7 @@ pub async fn bootstrap_ops(db: &Db, hasher: &PasswordHasher, email: Email, name:
     faults.check()?;
     let hash = hasher.hash(&password, db.entropy()).await?;
     let mut tx = db.write(Role::Ops, "bootstrap_ops", Lock::Heads, LogId::PROCESSOR, &[]).await?;
+    store::demand_confirmed(tx.conn()).await?;
     let (staff, any) = (store::other_staff(tx.conn(), None).await?, store::ops_persons_exist(tx.conn()).await?);
     if !may_bootstrap(staff, any) {
         return Err(Error::conflict("ops_exist", "There is an ops person already; an ops_admin invites further ones."));

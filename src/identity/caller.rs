@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use crate::base::{ApiKeyId, Code, CustomerId, Error, MembershipId, OpsPersonId, PersonId, Result, SessionId, TypedId};
 use crate::db::{LogId, Role, TenantScope};
 use crate::evidence::Actor;
-use crate::http::{CustomerRole, Identified, IdentifiedRole, OpsRole, Principal};
+use crate::http::{CustomerRole, Identified, IdentifiedRole, OpsRole, Principal, Unconfirmed};
 
 /// A person or key of a customer.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct InstitutionCaller {
     pub(super) credential: InstitutionCredential,
     /// True if the session may do nothing but enrol a second factor.
     pub(super) must_enrol: bool,
+    /// True if a restore suspended the member's authority, and nobody has confirmed it since.
+    pub(super) unconfirmed: bool,
 }
 
 /// What a customer's caller came with.
@@ -76,6 +78,8 @@ pub struct OpsCaller {
     pub(super) credential: OpsCredential,
     /// True if the session may do nothing but enrol a second factor.
     pub(super) must_enrol: bool,
+    /// True if operations must confirm the state in which a restore left the processor's log.
+    pub(super) unconfirmed: bool,
 }
 
 /// What an ops caller came with.
@@ -131,6 +135,8 @@ pub struct PlatformCaller {
     pub key: ApiKeyId,
     /// The platform it is bound to.
     pub platform: Code,
+    /// True if operations must confirm the state in which a restore left the processor's log.
+    pub(super) unconfirmed: bool,
 }
 
 impl PlatformCaller {
@@ -161,8 +167,9 @@ impl From<Caller> for Identified {
                     InstitutionCredential::Key(key) => (key.uuid(), key.uuid(), true),
                 };
                 let principal = Principal { home: c.log(), role: Role::App, id, credential };
-                let must_enrol = c.must_enrol;
-                Self::new(IdentifiedRole::Customer(c.role), is_key, c).must_enrol(must_enrol).with_principal(principal)
+                let (must_enrol, unconfirmed) = (c.must_enrol, c.unconfirmed.then_some(Unconfirmed::Member));
+                let identified = Self::new(IdentifiedRole::Customer(c.role), is_key, c).must_enrol(must_enrol);
+                identified.unconfirmed(unconfirmed).with_principal(principal)
             }
             Caller::Ops(c) => {
                 let (id, credential, is_key) = match c.credential {
@@ -170,13 +177,15 @@ impl From<Caller> for Identified {
                     OpsCredential::Key(key) => (key.uuid(), key.uuid(), true),
                 };
                 let principal = Principal { home: LogId::PROCESSOR, role: Role::Ops, id, credential };
-                let must_enrol = c.must_enrol;
-                Self::new(IdentifiedRole::Ops(c.role), is_key, c).must_enrol(must_enrol).with_principal(principal)
+                let (must_enrol, unconfirmed) = (c.must_enrol, c.unconfirmed.then_some(Unconfirmed::Processor));
+                let identified = Self::new(IdentifiedRole::Ops(c.role), is_key, c).must_enrol(must_enrol);
+                identified.unconfirmed(unconfirmed).with_principal(principal)
             }
             Caller::Platform(c) => {
                 let (id, credential) = (c.key.uuid(), c.key.uuid());
                 let principal = Principal { home: LogId::PROCESSOR, role: Role::Gate, id, credential };
-                Self::new(IdentifiedRole::Platform, true, c).with_principal(principal)
+                let unconfirmed = c.unconfirmed.then_some(Unconfirmed::Processor);
+                Self::new(IdentifiedRole::Platform, true, c).unconfirmed(unconfirmed).with_principal(principal)
             }
         }
     }

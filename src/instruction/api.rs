@@ -32,7 +32,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Access::admin(OPS_READING), routes!(read::list_customer_instructions)),
         Route::new(Access::admin(OPS_READING), routes!(read::show_customer_instruction)),
         Route::new(Access::admin_session(OPS_PREPARING), routes!(draft::prepare_instruction_draft)),
-        Route::new(Access::admin_session(OPS_CONTESTING), routes!(stop::contest_instruction)),
+        Route::new(Access::admin_session(OPS_CONTESTING), routes!(stop::contest_instruction)).while_unconfirmed(),
         Route::new(Access::institution(READING), routes!(recipient::list_recipients)),
         Route::new(Access::institution(READING), routes!(recipient::show_recipient)),
         Route::new(Access::institution(WRITING), routes!(recipient::create_recipient)),

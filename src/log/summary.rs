@@ -42,6 +42,7 @@ sentences! {
     EpochOpened { ground } => "The data of the service was restored from a backup ({ground}), and the log opened another epoch: everything permitted before is void.";
     EntriesSupplied { epoch, from, until } => "Entries {from} to {until} of the epoch {epoch}, which a restore had lost, were supplied from a pack of evidence.";
     StateConfirmed { epoch, membership } => "{membership} confirmed the state with which the epoch {epoch} began.";
+    ProcessorStateConfirmed { epoch } => "Operations confirmed the state with which the epoch {epoch} began.";
     ProcessorKeyCreated { api_key, surface } => "The key {api_key} was made for the {surface} surface.";
     ProcessorKeyRevoked { api_key } => "The key {api_key} was revoked.";
     PermitKeyPublished { kid } => "The public key {kid} for permits was published.";

@@ -90,10 +90,11 @@ impl From<PlatformRow> for PlatformView {
 
 impl From<SuspensionRow> for PlatformSuspensionView {
     fn from(row: SuspensionRow) -> Self {
+        let state = SuspensionState::of(row.proposal().is_some(), row.released_at.is_some());
         Self {
             id: row.id,
             platform: row.platform,
-            state: SuspensionState::of(row.release_id.is_some(), row.released_at.is_some()),
+            state,
             ground: row.ground,
             suspended_by: row.suspended_by,
             suspended_at: row.suspended_at,
@@ -115,7 +116,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Access::admin(OpsRole::ALL), routes!(list_platforms)),
         Route::new(Access::admin(OpsRole::ALL), routes!(get_platform)),
-        Route::new(Access::admin_session(SECURITY), routes!(suspend_platform)),
+        Route::new(Access::admin_session(SECURITY), routes!(suspend_platform)).while_unconfirmed(),
         Route::new(Access::admin(OpsRole::ALL), routes!(list_platform_suspensions)),
         Route::new(Access::admin(OpsRole::ALL), routes!(get_platform_suspension)),
         Route::new(Access::admin_session(RELEASING), routes!(release_platform)),
@@ -218,8 +219,8 @@ async fn release_platform(
             let release = store::propose_release(&mut tx, id, by).await?;
             Event::PlatformReleaseProposed { suspension: id, release }
         }
-        ReleaseStep::Carry(Proposal { release, by: first }) => {
-            two_persons(&mut tx, first, by).await?;
+        ReleaseStep::Carry(Proposal { release, by: first, at }) => {
+            two_persons(&mut tx, (first, at), by).await?;
             store::release(&mut tx, id, by).await?;
             Event::PlatformReleased { suspension: id, release }
         }

@@ -1,7 +1,7 @@
 //! When a suspension that ops made may end: a person of `ops_security` proposes the release, a
 //! second ops person carries it out. One person alone, with whatever role, lifts nothing. Pure.
 
-use crate::base::{Error, OpsPersonId, ReleaseId, Result};
+use crate::base::{Error, Instant, OpsPersonId, ReleaseId, Result};
 
 /// A release that one person proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Proposal {
     pub release: ReleaseId,
     /// Who proposed it.
     pub by: OpsPersonId,
+    /// When: after the last restore, or it is none.
+    pub at: Instant,
 }
 
 /// What a call for release does.
@@ -47,7 +49,7 @@ mod tests {
     fn it_takes_ops_security_and_a_second_person_to_release() {
         let (first, second) = (OpsPersonId::from(Uuid::from_u128(1)), OpsPersonId::from(Uuid::from_u128(2)));
         let release = ReleaseId::from(Uuid::from_u128(3));
-        let proposal = Some(Proposal { release, by: first });
+        let proposal = Some(Proposal { release, by: first, at: Instant::from_millis(0).unwrap() });
         for (proposed, released, by, is_security, expected) in [
             (None, false, first, true, "propose"),
             (None, false, first, false, "forbidden: a release is proposed by ops_security"),

@@ -204,13 +204,17 @@ pub(super) struct SuspensionRow {
     pub release_id: Option<ReleaseId>,
     pub release_proposed_by: Option<OpsPersonId>,
     pub release_proposed_at: Option<Instant>,
+    /// False for one that was proposed before a restore, and is proposed anew.
+    pub release_counts: Option<bool>,
     pub released_by: Option<OpsPersonId>,
     pub released_at: Option<Instant>,
 }
 
 impl SuspensionRow {
     pub fn proposal(&self) -> Option<Proposal> {
-        self.release_id.zip(self.release_proposed_by).map(|(release, by)| Proposal { release, by })
+        let proposed =
+            self.release_id.zip(self.release_proposed_by).zip(self.release_proposed_at).filter(|_| self.release_counts == Some(true));
+        proposed.map(|((release, by), at)| Proposal { release, by, at })
     }
 }
 
@@ -220,6 +224,7 @@ pub(super) async fn suspensions(conn: &mut PgConnection, platform: &Code, page: 
         r#"SELECT id AS "id: SuspensionId", platform AS "platform: Code", ground AS "ground: Note", suspended_by AS "suspended_by: OpsPersonId",
                   suspended_at AS "suspended_at: Instant", release_id AS "release_id: ReleaseId",
                   release_proposed_by AS "release_proposed_by: OpsPersonId", release_proposed_at AS "release_proposed_at: Instant",
+                  release_proposed_at >= restored_at() AS release_counts,
                   released_by AS "released_by: OpsPersonId", released_at AS "released_at: Instant"
            FROM platform_suspension WHERE platform = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
         platform as &Code,
@@ -236,6 +241,7 @@ pub(super) async fn suspension(conn: &mut PgConnection, platform: &Code, id: Sus
         r#"SELECT id AS "id: SuspensionId", platform AS "platform: Code", ground AS "ground: Note", suspended_by AS "suspended_by: OpsPersonId",
                   suspended_at AS "suspended_at: Instant", release_id AS "release_id: ReleaseId",
                   release_proposed_by AS "release_proposed_by: OpsPersonId", release_proposed_at AS "release_proposed_at: Instant",
+                  release_proposed_at >= restored_at() AS release_counts,
                   released_by AS "released_by: OpsPersonId", released_at AS "released_at: Instant"
            FROM platform_suspension WHERE platform = $1 AND id = $2"#,
         platform as &Code,
@@ -264,7 +270,8 @@ pub(super) async fn suspend(tx: &mut WriteTx, platform: &Code, ground: &Note, by
 pub(super) async fn propose_release(tx: &mut WriteTx, id: SuspensionId, by: OpsPersonId) -> Result<ReleaseId> {
     let (release, now): (ReleaseId, Instant) = (tx.fresh(), tx.now());
     let done = sqlx::query!(
-        "UPDATE platform_suspension SET release_id = $2, release_proposed_by = $3, release_proposed_at = $4 WHERE id = $1 AND release_id IS NULL",
+        "UPDATE platform_suspension SET release_id = $2, release_proposed_by = $3, release_proposed_at = $4
+         WHERE id = $1 AND released_at IS NULL AND (release_id IS NULL OR release_proposed_at < restored_at())",
         id as SuspensionId,
         release as ReleaseId,
         by as OpsPersonId,

@@ -19,7 +19,7 @@ use crate::identity::{AuthorityKind, InstitutionCaller, Needs, signatory};
 #[must_use]
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Access::institution(CustomerRole::ALL), http!(get_state)),
+        Route::new(Access::institution(CustomerRole::ALL), http!(get_state)).while_unconfirmed(),
         Route::new(Access::institution_session(&[CustomerRole::CustomerAdmin]), http!(confirm_state)),
     ]
 }

@@ -37,7 +37,7 @@ pub struct OpenedEpoch {
     pub restore: RestoreId,
     /// An earlier epoch that lost entries, with the indices of the first and the last one missing.
     pub missing: Option<(u32, u64, u64)>,
-    /// True if a person of the customer must confirm the state.
+    /// True if the state must be confirmed: by a person of the customer, or the processor's by operations.
     pub unconfirmed: bool,
     /// When.
     pub opened_at: Instant,
@@ -280,9 +280,14 @@ async fn open(db: &Db, present: &Present, restore: &Restore, log: &LogView) -> R
     let last_at = tx.head(id)?.last_at;
     let (ended, next) = present.endings(log.name(), &held(&mut tx, id)?)?;
     let (is_customers, has_lost) = (log.kind == "customer", has_lost(&ended));
-    let unconfirmed = is_customers && (has_lost || restore.registry_shorter);
+    let unconfirmed = (is_customers || id == LogId::PROCESSOR) && (has_lost || restore.registry_shorter);
     store::open(&mut tx, restore, &ended, next, unconfirmed).await?;
-    if unconfirmed {
+    if unconfirmed && !is_customers {
+        tracing::warn!(
+            "ALARM: what was ended, revoked or stopped may be there again: no platform's key is accepted before `mandate restore confirm`"
+        );
+    }
+    if unconfirmed && is_customers {
         if has_lost {
             store::suspend_authority(&mut tx, restore).await?;
         }

@@ -5,11 +5,12 @@ use sqlx::postgres::PgConnection;
 
 use crate::base::*;
 use crate::db::{LogId, WriteTx};
-use crate::evidence::{EndedEpoch, RestoreGround};
+use crate::evidence::{EndedEpoch, RestoreGround, head_of};
 use crate::identity::Signatory;
 
 use super::decide::Database;
 use super::narrowing::Narrowing;
+use super::processor::{ApiKey, PermitKey, PlatformStop, ProcessorState, Staff};
 
 /// A connection in a transaction.
 pub(super) type Connection = PgConnection;
@@ -244,4 +245,73 @@ async fn is_open_of_people(conn: &mut PgConnection, log: LogId, act: &Narrowing,
         _ => return Ok(false),
     };
     Ok(open.await?)
+}
+
+/// What counts now for the processor.
+pub(super) async fn processor_state(conn: &mut PgConnection, now: Instant) -> Result<ProcessorState> {
+    let (epoch, _) = head_of(conn, LogId::PROCESSOR).await?;
+    let unconfirmed = sqlx::query_scalar!(r#"SELECT processor_unconfirmed() AS "unconfirmed!""#).fetch_one(&mut *conn).await?;
+    let (staff, api_keys) = (staff(conn).await?, live_keys(conn, now).await?);
+    let (stops, permit_keys) = (stops(conn).await?, permit_keys(conn).await?);
+    Ok(ProcessorState { epoch, unconfirmed, staff, api_keys, stops, permit_keys })
+}
+
+/// Notes that the state of the processor was confirmed, with the present epoch and those before.
+pub(super) async fn confirm_processor(tx: &mut WriteTx) -> Result<()> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "UPDATE log_epoch SET confirmed_at = $2 WHERE customer_id = $1 AND unconfirmed AND confirmed_at IS NULL",
+        LogId::PROCESSOR.0,
+        now as Instant
+    );
+    if done.execute(tx.conn()).await?.rows_affected() == 0 {
+        return Err(Error::internal("a state that nobody has to confirm"));
+    }
+    Ok(())
+}
+
+/// The staff whose access has not ended, in order of their ids.
+async fn staff(conn: &mut PgConnection) -> Result<Vec<Staff>> {
+    Ok(sqlx::query_as!(
+        Staff,
+        r#"SELECT id AS "id: OpsPersonId", email AS "email: Email", role, admitted_at AS "admitted_at: Instant"
+           FROM ops_person WHERE ended_at IS NULL ORDER BY id"#
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The live keys that are no customer's, in order of their ids.
+async fn live_keys(conn: &mut PgConnection, now: Instant) -> Result<Vec<ApiKey>> {
+    Ok(sqlx::query_as!(
+        ApiKey,
+        r#"SELECT id AS "id: ApiKeyId", name AS "name: Name", platform AS "platform: Code", approved_at AS "approved_at: Instant",
+                  expires_at AS "expires_at: Instant"
+           FROM api_key WHERE customer_id IS NULL AND revoked_at IS NULL AND expires_at > $1 ORDER BY id"#,
+        now as Instant
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The stops of platforms that hold, in order of their ids.
+async fn stops(conn: &mut PgConnection) -> Result<Vec<PlatformStop>> {
+    Ok(sqlx::query_as!(
+        PlatformStop,
+        r#"SELECT id AS "id: SuspensionId", platform AS "platform: Code", ground AS "ground: Note"
+           FROM platform_suspension WHERE released_at IS NULL ORDER BY id"#
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The keys of permits that are not withdrawn.
+async fn permit_keys(conn: &mut PgConnection) -> Result<Vec<PermitKey>> {
+    Ok(sqlx::query_as!(
+        PermitKey,
+        r#"SELECT kid, activated_at AS "activated_at: Instant", retired_at AS "retired_at: Instant"
+           FROM permit_key WHERE withdrawn_at IS NULL ORDER BY kid"#
+    )
+    .fetch_all(conn)
+    .await?)
 }

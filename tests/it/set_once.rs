@@ -48,6 +48,7 @@ const MAY_CHANGE: &[&str] = &[
     "mandate_ops first_signatory: approved_at approved_by membership_id notice_id withdrawn_at withdrawn_by",
     "mandate_ops idempotency: answer attempt claimed_at committed_at expires_at fingerprint receipts status DELETE",
     "mandate_ops instruction_draft: changed_at digest document_id prepared_by scope subjects text",
+    "mandate_ops log_epoch: confirmed_at",
     "mandate_ops log_head: edge last_at size",
     "mandate_ops log_key: activated_at retired_at withdrawn_at",
     "mandate_ops log_quarantine: DELETE",

@@ -22,7 +22,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(OPS_READERS, http!(ops::get_customer)),
         Route::new(Access::admin_session(REGISTERING), http!(ops::add_customer_units)),
         Route::new(OPS_READERS, http!(ops::list_customer_units)),
-        Route::new(Access::admin_session(SECURITY), http!(ops::suspend_customer)),
+        Route::new(Access::admin_session(SECURITY), http!(ops::suspend_customer)).while_unconfirmed(),
         Route::new(OPS_READERS, http!(ops::list_customer_suspensions)),
         Route::new(Access::admin_session(RELEASING), http!(release::release_customer)),
         Route::new(READERS, http!(own::list_units)),

@@ -75,8 +75,8 @@ pub(super) async fn release_customer(
             tell_customer(&mut tx, "customer_release_proposed", id.uuid(), "The release of a suspension is proposed", body).await?;
             Event::CustomerReleaseProposed { suspension: id, release }
         }
-        ReleaseStep::Carry(Proposal { release, by: first }) => {
-            two_persons(&mut tx, first, by).await?;
+        ReleaseStep::Carry(Proposal { release, by: first, at }) => {
+            two_persons(&mut tx, (first, at), by).await?;
             store::release(&mut tx, customer, id, release, by.uuid()).await?;
             let body =
                 format!("Two persons of the processor have released the suspension {id}. Exports that you instruct are possible again.");

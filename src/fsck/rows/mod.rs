@@ -2,6 +2,7 @@
 //! tables hold. `effects` compares what a decision reads; this, what is shown, looked up and cited
 //! besides: times, places in the log, who acted, people and their authority, keys, terms, permits. Pure.
 
+mod epoch;
 mod gate;
 mod institution;
 mod processor;
@@ -69,6 +70,7 @@ fn named_by(table: &str) -> Option<(&'static str, &'static [&'static str])> {
         "permit_key" => ("permit_key", &["kid"]),
         "log_key" => ("log_key", &["kid"]),
         "ops_person" => ("ops_person", &["id"]),
+        "log_epoch" => ("log_epoch", &["epoch"]),
         _ => return None,
     })
 }
@@ -135,6 +137,7 @@ impl Rows {
 
     /// Takes an entry in.
     pub fn take(&mut self, entry: &StoredEntry, event: &Event) {
+        self.epoch(entry, event);
         match &*self.log {
             "registry" => self.registry(entry, event),
             "processor" => self.processor(entry, event),

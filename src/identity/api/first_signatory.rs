@@ -102,7 +102,7 @@ pub(super) async fn approve_first_signatory(
     }
     let proposer = namer(&mut tx, present.proposed_by).await?;
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
-    two_persons(&mut tx, present.proposed_by, by).await?;
+    two_persons(&mut tx, (present.proposed_by, present.proposed_at), by).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let name = store::customer_name(tx.conn(), customer).await?;
     let role = CustomerRole::CustomerAdmin;

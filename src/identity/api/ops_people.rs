@@ -99,7 +99,7 @@ pub(super) async fn approve_ops_person(
     let mut tx = app.db.write(Role::Ops, "approve_ops_person", Lock::Heads, LogId::PROCESSOR, &[]).await?;
     let present = store::ops_person(tx.conn(), id).await?;
     let by = ops_stepped_up(&mut tx, &caller).await?;
-    two_persons(&mut tx, present.added_by.unwrap_or(by), by).await?;
+    two_persons(&mut tx, (present.added_by.unwrap_or(by), present.created_at), by).await?;
     admit(&mut tx, id, present.email, Some(by)).await?;
     let body = format!("{by} approved {id}, who joins the staff as {}. If nobody knows why, end the access.", present.role);
     tell_staff(&mut tx, by, id, body).await?;

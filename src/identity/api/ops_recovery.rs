@@ -74,7 +74,7 @@ pub(super) async fn approve_ops_recovery(
     let mut tx = begin(&app, "approve_ops_recovery").await?;
     let present = store::ops_recovery(tx.conn(), id).await?;
     let by = ops_stepped_up(&mut tx, &caller).await?;
-    two_persons(&mut tx, present.proposed_by, by).await?;
+    two_persons(&mut tx, (present.proposed_by, present.proposed_at), by).await?;
     let address = store::ops_person(tx.conn(), present.ops_person).await?.email;
     let body = format!(
         "{} and {by} say that you have lost the way into your account in Mandate. 72 hours after this notice you can set a new password. If this is wrong, tell your colleagues at once: each of them can withdraw it.",

@@ -6,7 +6,7 @@ use axum::extract::State;
 
 use super::first_signatory::NewWithdrawal;
 use crate::app::App;
-use crate::base::{AccountRecoveryId, Error, Page, Result, TypedId as _};
+use crate::base::{AccountRecoveryId, Error, MembershipId, Page, Result, TypedId as _};
 use crate::db::{Lock, Role};
 use crate::evidence::{Event, NewEntry, Receipted, commit_one};
 use crate::http::{Created, Json, PathId, Query};
@@ -14,6 +14,14 @@ use crate::identity::caller::{InstitutionCaller, InstitutionCredential};
 use crate::identity::decide::may_stop_recovery;
 use crate::identity::notice::tell_people;
 use crate::identity::store::{self, AccountRecoveryView};
+
+/// Whose recoveries the caller sees: a member whom nobody has confirmed since a restore, the own only.
+const fn only_of(caller: &InstitutionCaller) -> Option<MembershipId> {
+    match caller.credential() {
+        InstitutionCredential::Session { membership, .. } if caller.unconfirmed => Some(membership),
+        _ => None,
+    }
+}
 
 /// Lists the recoveries of accounts of the customer's members.
 #[utoipa::path(get, path = "/api/v1/account-recoveries",
@@ -26,7 +34,7 @@ pub(super) async fn list_own_account_recoveries(
 ) -> Result<Json<Page<AccountRecoveryView>>> {
     let page = query.page(&format!("own-account-recoveries:{}", caller.customer()))?;
     let mut tx = app.db.read(Role::App, "list_own_account_recoveries", caller.log()).await?;
-    let rows = store::recoveries(tx.conn(), caller.customer(), &page).await?;
+    let rows = store::recoveries(tx.conn(), caller.customer(), only_of(&caller), &page).await?;
     Ok(Json(page.page(rows, |row| row.id.uuid())))
 }
 
@@ -39,7 +47,11 @@ pub(super) async fn get_own_account_recovery(
     PathId(id): PathId<AccountRecoveryId>,
 ) -> Result<Json<AccountRecoveryView>> {
     let mut tx = app.db.read(Role::App, "get_own_account_recovery", caller.log()).await?;
-    Ok(Json(store::recovery(tx.conn(), caller.customer(), id).await?))
+    let found = store::recovery(tx.conn(), caller.customer(), id).await?;
+    if only_of(&caller).is_some_and(|own| own != found.membership) {
+        return Err(Error::NotFound);
+    }
+    Ok(Json(found))
 }
 
 /// Stops the recovery of a member's account: its token is worth nothing from now on.

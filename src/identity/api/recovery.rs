@@ -108,7 +108,7 @@ pub(super) async fn approve_account_recovery(
     }
     let proposer = namer(&mut tx, present.proposed_by).await?;
     let approval = approve(proposer, Namer { ops_person: by, role: naming(caller.role)? }, present.approved_at.is_some())?;
-    two_persons(&mut tx, present.proposed_by, by).await?;
+    two_persons(&mut tx, (present.proposed_by, present.proposed_at), by).await?;
     let (contact, _) = store::agreement_contact(tx.conn(), customer, present.agreement).await?.ok_or(Error::NotFound)?;
     let (_, name, email) = store::person_of_membership(tx.conn(), customer, present.membership).await?;
     let institution = store::customer_name(tx.conn(), customer).await?;
@@ -241,7 +241,7 @@ pub(super) async fn list_account_recoveries(
     let log = LogId::from(caller.scope_of(customer).customer());
     let mut tx = app.db.read(Role::Ops, "list_account_recoveries", log).await?;
     crate::evidence::head_of(tx.conn(), log).await?;
-    let rows = store::recoveries(tx.conn(), customer, &page).await?;
+    let rows = store::recoveries(tx.conn(), customer, None, &page).await?;
     Ok(Json(page.page(rows, |row| row.id.uuid())))
 }
 

@@ -134,19 +134,20 @@ pub async fn withdraw_first_signatory(
 }
 
 /// Notes the delivered notice and grants every kind of authority from 72 hours later: the
-/// membership, and the instant from which it holds. `None`: it was withdrawn before.
+/// membership, and the instant from which it holds. `None`: it was withdrawn before, or proposed
+/// before a restore.
 pub async fn notified(
     tx: &mut WriteTx,
     customer: CustomerId,
     id: FirstSignatoryId,
     notice: MessageId,
 ) -> Result<Option<(MembershipId, Instant)>> {
-    let withdrawn = sqlx::query_scalar!(
-        r#"SELECT withdrawn_at IS NOT NULL AS "withdrawn!" FROM first_signatory WHERE customer_id = $1 AND id = $2"#,
+    let void = sqlx::query_scalar!(
+        r#"SELECT withdrawn_at IS NOT NULL OR proposed_at < restored_at() AS "void!" FROM first_signatory WHERE customer_id = $1 AND id = $2"#,
         customer as CustomerId,
         id as FirstSignatoryId
     );
-    if withdrawn.fetch_one(tx.conn()).await? {
+    if void.fetch_one(tx.conn()).await? {
         return Ok(None);
     }
     let now = tx.now();

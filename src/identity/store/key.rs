@@ -107,6 +107,7 @@ pub struct FoundKey {
     pub last_used_on: Option<NaiveDate>,
     pub revoked_at: Option<Instant>,
     pub approved_at: Option<Instant>,
+    pub processor_unconfirmed: bool,
 }
 
 /// The key of a surface behind a text's hash.
@@ -115,7 +116,7 @@ pub async fn key_by_text(conn: &mut PgConnection, surface: Surface, hash: Digest
         FoundKey,
         r#"SELECT id AS "id!: ApiKeyId", customer_id AS "customer?: CustomerId", platform AS "platform?: Code", role AS "role!",
                   expires_at AS "expires_at!: Instant", last_used_on, revoked_at AS "revoked_at?: Instant",
-                  approved_at AS "approved_at?: Instant"
+                  approved_at AS "approved_at?: Instant", processor_unconfirmed() AS "processor_unconfirmed!"
            FROM api_key_by_secret($1) WHERE surface = $2"#,
         hash as Digest,
         surface.word()
@@ -208,15 +209,19 @@ async fn insert_platform_key(tx: &mut WriteTx, platform: &Code, new: &NewKey<'_>
     Ok(())
 }
 
-/// The ops person who made a platform's key.
+/// The ops person who made a platform's key, and when.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such key.
-pub async fn maker_of_key(conn: &mut PgConnection, id: ApiKeyId) -> Result<OpsPersonId> {
-    sqlx::query_scalar!(r#"SELECT created_by AS "made_by: OpsPersonId" FROM api_key WHERE surface = 'gate' AND id = $1"#, id as ApiKeyId)
-        .fetch_optional(conn)
-        .await?
-        .ok_or(Error::NotFound)
+pub async fn maker_of_key(conn: &mut PgConnection, id: ApiKeyId) -> Result<(OpsPersonId, Instant)> {
+    let row = sqlx::query!(
+        r#"SELECT created_by AS "made_by: OpsPersonId", created_at AS "created_at: Instant" FROM api_key WHERE surface = 'gate' AND id = $1"#,
+        id as ApiKeyId
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::NotFound)?;
+    Ok((row.made_by, row.created_at))
 }
 
 /// Approves a platform's key.

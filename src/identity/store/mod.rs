@@ -34,8 +34,8 @@ pub(super) use key::{
 pub(super) use member::{Enroller, Member, end_membership, insert_membership, member, members, to_be_told};
 pub use ops_person::two_persons;
 pub(super) use ops_person::{
-    OpsPerson, admit, end_ops_person, insert_ops_person, ops_people, ops_person, ops_persons_exist, ops_to_be_told, other_staff,
-    others_in_role, staff_to_be_told,
+    OpsPerson, admit, demand_confirmed, end_ops_person, insert_ops_person, ops_people, ops_person, ops_persons_exist, ops_to_be_told,
+    other_staff, others_in_role, staff_to_be_told,
 };
 pub(super) use ops_recovery::{
     OpsRecoveryView, approve_ops_recovery, insert_ops_recovery, open_ops_recovery, ops_recoveries, ops_recovery, ops_recovery_notified,

@@ -164,12 +164,15 @@ pub async fn staff_to_be_told(conn: &mut PgConnection, but: [OpsPersonId; 2]) ->
     .await?)
 }
 
-/// Demands that two ops persons count as two: neither joined or was recovered within the last 72 hours.
+/// Demands that two ops persons count as two: neither joined or was recovered within the last 72 hours,
+/// the first one proposed after the last restore, and what the staff is has been confirmed since.
 ///
 /// # Errors
-/// [`Error::Conflict`].
-pub async fn two_persons(tx: &mut WriteTx, first: OpsPersonId, second: OpsPersonId) -> Result<()> {
+/// [`Error::Conflict`]; [`Error::ProcessorUnconfirmed`].
+pub async fn two_persons(tx: &mut WriteTx, (first, proposed_at): (OpsPersonId, Instant), second: OpsPersonId) -> Result<()> {
     let now = tx.now();
+    demand_confirmed(tx.conn()).await?;
+    demand_of_this_restore(tx.conn(), proposed_at).await?;
     for id in [first, second] {
         let person = ops_person(tx.conn(), id).await?;
         if !counts_as_one_of_two(person.admitted_at, person.recovered_at, now) {
@@ -178,6 +181,25 @@ pub async fn two_persons(tx: &mut WriteTx, first: OpsPersonId, second: OpsPerson
         }
     }
     Ok(())
+}
+
+/// Demands that nobody must confirm the state in which a restore left the processor's log.
+///
+/// # Errors
+/// [`Error::ProcessorUnconfirmed`].
+pub async fn demand_confirmed(conn: &mut PgConnection) -> Result<()> {
+    let unconfirmed = sqlx::query_scalar!(r#"SELECT processor_unconfirmed() AS "unconfirmed!""#).fetch_one(conn).await?;
+    if unconfirmed { Err(Error::ProcessorUnconfirmed) } else { Ok(()) }
+}
+
+/// Demands that no restore came after a proposal: the entries that it lost may have stopped it.
+async fn demand_of_this_restore(conn: &mut PgConnection, proposed_at: Instant) -> Result<()> {
+    let counts = sqlx::query_scalar!(r#"SELECT $1::timestamptz >= restored_at() AS "counts!""#, proposed_at as Instant);
+    if counts.fetch_one(conn).await? {
+        return Ok(());
+    }
+    let detail = "It was proposed before the data was restored from a backup, and may have been stopped since: end or withdraw it, and propose it anew.";
+    Err(Error::conflict("proposed_before_restore", detail))
 }
 
 /// Ends an ops person's access.

@@ -108,7 +108,8 @@ pub async fn withdraw_ops_recovery(tx: &mut WriteTx, id: OpsRecoveryId) -> Resul
 }
 
 /// Notes the delivered notice and the token's hash: the person, the address while access lasts, and
-/// from when to when the token is accepted; no such time for a recovery that was withdrawn meanwhile.
+/// from when to when the token is accepted; no such time for a recovery that was withdrawn
+/// meanwhile, or proposed before a restore.
 pub async fn ops_recovery_notified(
     tx: &mut WriteTx,
     id: OpsRecoveryId,
@@ -118,9 +119,9 @@ pub async fn ops_recovery_notified(
     let now = tx.now();
     let row = sqlx::query!(
         r#"UPDATE ops_recovery r SET delivered_at = $3,
-               opens_at = CASE WHEN withdrawn_at IS NULL THEN $4::timestamptz END,
-               closes_at = CASE WHEN withdrawn_at IS NULL THEN $5::timestamptz END,
-               token_hash = CASE WHEN withdrawn_at IS NULL THEN $6::bytea END
+               opens_at = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $4::timestamptz END,
+               closes_at = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $5::timestamptz END,
+               token_hash = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $6::bytea END
            FROM ops_person o WHERE o.id = r.ops_person_id AND r.id = $1 AND notice_id = $2 AND delivered_at IS NULL
            RETURNING r.ops_person_id AS "ops_person: OpsPersonId", CASE WHEN o.ended_at IS NULL THEN o.email END AS "email: Email",
                      opens_at AS "opens_at: Instant", closes_at AS "closes_at: Instant""#,

@@ -145,7 +145,8 @@ pub async fn withdraw_recovery(tx: &mut WriteTx, customer: CustomerId, id: Accou
 }
 
 /// Notes the delivered notice and the token's hash: the membership, and from when to when the token
-/// is accepted; no such time for a recovery that was withdrawn meanwhile.
+/// is accepted; no such time for a recovery that was withdrawn
+/// meanwhile, or proposed before a restore.
 pub async fn recovery_notified(
     tx: &mut WriteTx,
     customer: CustomerId,
@@ -156,9 +157,9 @@ pub async fn recovery_notified(
     let now = tx.now();
     let row = sqlx::query!(
         r#"UPDATE account_recovery SET delivered_at = $4,
-               opens_at = CASE WHEN withdrawn_at IS NULL THEN $5::timestamptz END,
-               closes_at = CASE WHEN withdrawn_at IS NULL THEN $6::timestamptz END,
-               token_hash = CASE WHEN withdrawn_at IS NULL THEN $7::bytea END
+               opens_at = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $5::timestamptz END,
+               closes_at = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $6::timestamptz END,
+               token_hash = CASE WHEN withdrawn_at IS NULL AND proposed_at >= restored_at() THEN $7::bytea END
            WHERE customer_id = $1 AND id = $2 AND notice_id = $3 AND delivered_at IS NULL
            RETURNING membership_id AS "membership: MembershipId", opens_at AS "opens_at: Instant", closes_at AS "closes_at: Instant""#,
         customer as CustomerId,
@@ -175,11 +176,11 @@ pub async fn recovery_notified(
     Ok((row.membership, row.opens_at.zip(row.closes_at)))
 }
 
-/// The customer's recoveries, in order of their ids; `only`: that one.
+/// The customer's recoveries, in order of their ids; `only`: that one; `of`: those of one member.
 async fn select(
     conn: &mut PgConnection,
     customer: CustomerId,
-    only: Option<AccountRecoveryId>,
+    (only, of): (Option<AccountRecoveryId>, Option<MembershipId>),
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<AccountRecoveryView>> {
@@ -191,19 +192,26 @@ async fn select(
                   opens_at AS "opens_at: Instant", closes_at AS "closes_at: Instant", accepted_at AS "accepted_at: Instant",
                   withdrawn_at AS "withdrawn_at: Instant"
            FROM account_recovery
-           WHERE customer_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4"#,
+           WHERE customer_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id > $3)
+             AND ($5::uuid IS NULL OR membership_id = $5) ORDER BY id LIMIT $4"#,
         customer as CustomerId,
         only as Option<AccountRecoveryId>,
         after,
-        limit
+        limit,
+        of as Option<MembershipId>
     )
     .fetch_all(conn)
     .await?)
 }
 
-/// A page of them.
-pub async fn recoveries(conn: &mut PgConnection, customer: CustomerId, page: &PageQuery) -> Result<Vec<AccountRecoveryView>> {
-    select(conn, customer, None, page.after, page.fetch()).await
+/// A page of them; `of`: those of one member.
+pub async fn recoveries(
+    conn: &mut PgConnection,
+    customer: CustomerId,
+    of: Option<MembershipId>,
+    page: &PageQuery,
+) -> Result<Vec<AccountRecoveryView>> {
+    select(conn, customer, (None, of), page.after, page.fetch()).await
 }
 
 /// One of them.
@@ -211,7 +219,7 @@ pub async fn recoveries(conn: &mut PgConnection, customer: CustomerId, page: &Pa
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn recovery(conn: &mut PgConnection, customer: CustomerId, id: AccountRecoveryId) -> Result<AccountRecoveryView> {
-    select(conn, customer, Some(id), None, 1).await?.pop().ok_or(Error::NotFound)
+    select(conn, customer, (Some(id), None), None, 1).await?.pop().ok_or(Error::NotFound)
 }
 
 /// The recovery whose token this is, if it can be used now.

@@ -99,6 +99,7 @@ pub struct MemberSession {
     pub zone: String,
     pub has_factor: bool,
     pub has_authority: bool,
+    pub unconfirmed: bool,
 }
 
 /// A session of an ops person whose access nobody has ended.
@@ -108,6 +109,7 @@ pub struct OpsSession {
     pub times: SessionTimes,
     pub role: String,
     pub has_factor: bool,
+    pub unconfirmed: bool,
 }
 
 /// The institution surface's session behind a token's hash.
@@ -116,7 +118,8 @@ pub async fn member_session(conn: &mut PgConnection, hash: Digest) -> Result<Opt
         r#"SELECT s.id AS "id!: SessionId", s.person_id AS "person!: PersonId", s.customer_id AS "customer!: CustomerId",
                   s.membership_id AS "membership!: MembershipId", s.last_used_at AS "last_used_at!: Instant",
                   s.expires_at AS "expires_at!: Instant", s.revoked_at AS "revoked_at?: Instant",
-                  m.role AS "role!", m.until_on, m.zone AS "zone!", w.has_factor AS "has_factor!", w.has_authority AS "has_authority!"
+                  m.role AS "role!", m.until_on, m.zone AS "zone!", w.has_factor AS "has_factor!", w.has_authority AS "has_authority!",
+                  member_unconfirmed(m.customer_id, m.membership_id) AS "unconfirmed!"
            FROM session_by_token($1) s CROSS JOIN LATERAL memberships_of_person(s.person_id) m
                 CROSS JOIN LATERAL member_standing(m.customer_id, m.membership_id, s.person_id) w
            WHERE m.customer_id = s.customer_id AND m.membership_id = s.membership_id"#,
@@ -135,6 +138,7 @@ pub async fn member_session(conn: &mut PgConnection, hash: Digest) -> Result<Opt
         zone: row.zone,
         has_factor: row.has_factor,
         has_authority: row.has_authority,
+        unconfirmed: row.unconfirmed,
     }))
 }
 
@@ -143,7 +147,8 @@ pub async fn ops_session(conn: &mut PgConnection, hash: Digest) -> Result<Option
     let row = sqlx::query!(
         r#"SELECT s.id AS "id!: SessionId", o.id AS "ops_person: OpsPersonId", s.last_used_at AS "last_used_at!: Instant",
                   s.expires_at AS "expires_at!: Instant", s.revoked_at AS "revoked_at?: Instant", o.role,
-                  EXISTS (SELECT 1 FROM second_factor f WHERE f.ops_person_id = o.id AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL) AS "has_factor!"
+                  EXISTS (SELECT 1 FROM second_factor f WHERE f.ops_person_id = o.id AND f.confirmed_at IS NOT NULL AND f.ended_at IS NULL) AS "has_factor!",
+                  processor_unconfirmed() AS "unconfirmed!"
            FROM session_by_token($1) s JOIN ops_person o ON o.id = s.ops_person_id WHERE o.ended_at IS NULL"#,
         hash as Digest
     )
@@ -155,6 +160,7 @@ pub async fn ops_session(conn: &mut PgConnection, hash: Digest) -> Result<Option
         times: SessionTimes { last_used_at: row.last_used_at, expires_at: row.expires_at, revoked_at: row.revoked_at },
         role: row.role,
         has_factor: row.has_factor,
+        unconfirmed: row.unconfirmed,
     }))
 }
 
