@@ -97,7 +97,11 @@
 //!   seconds for the gate's.
 //! - A log that fails a check stands still, and the others go on; a start checks what was added since the last.
 //! - Nothing is erased but by an entry that names it, in the entry's transaction, and only what is over.
-//! - While a restore is taken in nothing is recorded but the opening of epochs; what was permitted before is void.
+//! - What is erased stands on a list outside the database before the erasure commits, or it is not erased; after a
+//!   restore the eraser, never the service, erases it again.
+//! - While a restore is taken in nothing is recorded but the opening of epochs; what was permitted before is void, and
+//!   nothing that was pending before can be used.
+//! - A process serves the database that it began with, by system identifier and timeline, and no other.
 //! - Strangers, neighbours and one stolen token cannot take the places of those who stop an export.
 //! - Every answer with an error is a problem. What is no request yet (a malformed line or header, more
 //!   than 100 headers, more than 64 KiB of them) hyper answers by itself, with 400 or 431 and no body.
@@ -140,7 +144,17 @@
 //! - A pack's manifest is signed; permits are no file of their own, since the service keeps no permit text.
 //! - After a restore with a shorter registry every customer is unconfirmed at the gate; people are suspended only
 //!   where the customer's own log lost entries. A void permit is so by its epoch: no row is changed for it.
-//! - Missing entries cannot be supplied again yet: what is unconfirmed stays so until a person confirms it.
+//! - Entries that are supplied after a restore are evidence and never state: replay would else decide on what the
+//!   gate did not know. What they ended is demanded before the state can be confirmed, not repeated by the service.
+//! - Where nothing is kept outside it is not known that nothing is missing: that log is unconfirmed after a restore,
+//!   and a database with customers does not begin beside an empty folder.
+//! - A log that went on after a restore nobody had noticed is quarantined by the first checkpoint it contradicts. A
+//!   start takes that for no restore, since it may be tampering; a declared restore names what was lost beyond the fork.
+//! - Where the processor's log or the registry lost entries, the gate is closed until operations confirms who and what
+//!   counts (`mandate restore confirm`): no customer can know which key or platform had been stopped.
+//! - Callers of an unconfirmed state are refused by default; what is open to them is a mark on the route.
+//! - A notice goes without a checkpoint rather than not at all, and says so.
+//! - The hash of a request is keyed with its idempotency key, so that nobody without the key can try a guess.
 //! - More than subjects is erased: a hash of them whose salt stays, and the hash of a whole request, would let
 //!   anybody with a list of names try them. A key that is asked again after that gets 422.
 //! - Packs made before an erasure go with it: they hold what is erased. Bytes of documents have days of their

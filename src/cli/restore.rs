@@ -206,6 +206,7 @@ mod tests {
             missing: None,
             unconfirmed: true,
             opened_at: Instant::from_millis(0).unwrap(),
+            supplied: 0,
             confirmed_at: confirmed.then(|| Instant::from_millis(1).unwrap()),
         };
         let epochs = [opened("cus_1", 2, false), opened("cus_1", 3, false), opened("cus_2", 2, true), opened("processor", 2, false)];

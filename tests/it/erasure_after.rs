@@ -56,6 +56,7 @@ async fn what_a_restore_made_void_has_ended_is_erased_and_can_still_be_reported(
         h.chunk(&platform, "c1", &running, &json!({"chunk_no": 1, "rows": 1, "last": "kanari-file"})).await.expect(201);
         let batched = h.running(&platform, "batched", &about("kanari-batched")).await;
         let open = h.ask(&platform, "open", &about("kanari-open")).await.expect(201);
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         assert!(take_in(&h.app.db, h.app.notary.outside(), &h.app.notary.public_keys(), true).await.unwrap().is_some());
         let refused = h.redeem(&platform, "r-open", &open.text("/id"), &open.text("/permit")).await.expect(403);
         assert!(refused.reasons().contains(&"permit_void".to_owned()), "{:?}", refused.reasons());

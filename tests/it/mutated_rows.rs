@@ -3,6 +3,7 @@
 //! Each is found by the check of its log, with its place, and undone. As many as `MANDATE_ROW_MUTATIONS`
 //! says (60 by default), from `MANDATE_ROW_SEED` on. What no entry states is named in `draw::UNSTATED`.
 
+mod alter;
 mod draw;
 mod place;
 

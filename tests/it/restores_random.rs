@@ -42,7 +42,7 @@ impl Dice {
     }
     /// One of these; `None` if there is none.
     fn of<'a, T>(&self, all: &'a [T]) -> Option<&'a T> {
-        (!all.is_empty()).then(|| &all[self.below(all.len() as u64) as usize])
+        (!all.is_empty()).then(|| &all[usize::try_from(self.below(all.len() as u64)).unwrap()])
     }
 }
 

@@ -3,8 +3,10 @@
 use chrono::Duration;
 use serde_json::json;
 
-use crate::support::{ADMIN, Client, Harness, PRIVACY, SECURITY, connect_as, run, try_sql};
-use mandate::db::{LogId, Role};
+use crate::support::{ADMIN, Client, Harness, PRIVACY, SECURITY, run};
+use mandate::base::{OpsPersonId, TypedId as _};
+use mandate::db::{Lock, LogId, Role};
+use mandate::evidence::{Actor, Event, NewEntry, commit_one};
 
 const STAFF: &str = "/api/admin/v1/ops-people";
 
@@ -118,6 +120,15 @@ async fn for_72_hours_a_newcomer_is_nobodys_second_person() {
     .await;
 }
 
+/// Ends the access of one of the staff, whoever asks.
+async fn ended(h: &Harness, id: OpsPersonId) {
+    let mut tx = h.app.db.write(Role::Ops, "ended", Lock::Heads, LogId::PROCESSOR, &[]).await.unwrap();
+    let (now, uuid) = (tx.now(), id.uuid());
+    let sql = "UPDATE ops_person SET ended_at = $2 WHERE id = $1";
+    sqlx::query(sql).bind(uuid).bind(now).execute(tx.conn()).await.unwrap();
+    commit_one(tx, NewEntry::new(LogId::PROCESSOR, id, &Actor::system(), Event::OpsPersonEnded { ops_person: id })).await.unwrap();
+}
+
 #[tokio::test]
 async fn who_ends_everybody_else_cannot_add_alone() {
     run(async |h: &Harness| {
@@ -131,9 +142,8 @@ async fn who_ends_everybody_else_cannot_add_alone() {
             admin.post(&format!("{STAFF}/{}/endings", person["id"].as_str().unwrap()), &json!({})).await.expect(expected);
         }
         // A staff that lost this person too, as one that never had such a role would.
-        let mut ops = connect_as(h, "mandate_ops", None).await;
-        let ended = format!("UPDATE ops_person SET ended_at = now() WHERE email = '{SECURITY}'");
-        assert_eq!(try_sql(&mut ops, &ended).await, Ok(1));
+        let of_security = staff["data"].as_array().unwrap().iter().find(|person| person["email"] == SECURITY).unwrap();
+        ended(h, of_security["id"].as_str().unwrap().parse().unwrap()).await;
         let puppet = json!({"email": "puppet@ops.example", "name": "Puppet", "role": "ops_admin"});
         assert_eq!(admin.post(STAFF, &puppet).await.expect(409).text("/code"), "nobody_can_approve");
         // The command line, with the database's own login, helps such a staff up; and only such a one.

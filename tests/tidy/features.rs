@@ -78,7 +78,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // instructions, against what the logs rebuild.
     ("fsck", &["evidence", "export", "instruction", "log"]),
     // Every log opens an epoch, its customer is told, and one of its persons confirms the state.
-    ("restore", &["customer", "evidence", "identity"]),
+    // Which keys may have signed what was kept outside is said by `log`.
+    ("restore", &["customer", "evidence", "identity", "log"]),
     // A pack holds a customer's logs and documents, is slow work, and is verified by deciding again
     // who had authority and what the gate had to answer.
     ("pack", &["document", "evidence", "export", "identity", "operation"]),
