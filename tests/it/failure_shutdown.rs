@@ -12,7 +12,7 @@ use mandate::db::Role;
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{Harness, LOG_KEY, PERMIT_KEY, run};
+use crate::support::{Harness, LOG_KEY, PERMIT_KEY, run, served_before};
 
 /// A running `mandate serve` on a test's database.
 struct Program {
@@ -28,7 +28,7 @@ fn free_address() -> SocketAddr {
 
 impl Program {
     /// `drain`: seconds for running requests after a signal.
-    fn start(h: &Harness, name: &str, drain: u32) -> Self {
+    async fn start(h: &Harness, name: &str, drain: u32) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", h.database.name));
         std::fs::create_dir_all(&folder).unwrap();
         let key = folder.join("key.pem");
@@ -42,6 +42,7 @@ impl Program {
         let log_key = folder.join("log-key.pem");
         std::fs::write(&log_key, LOG_KEY).unwrap();
         std::fs::set_permissions(&log_key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        served_before(h, &folder).await;
         let (main, health) = (free_address(), free_address());
         let mut command = Command::new(mandate);
         command.arg("serve").env("MANDATE_HOME", &folder).stdout(Stdio::null()).stderr(Stdio::null());
@@ -118,7 +119,7 @@ async fn held(h: &Harness) -> PgConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
     run(async |h: &Harness| {
-        let program = Program::start(h, "clean", 3);
+        let program = Program::start(h, "clean", 3).await;
         let holder = held(h).await;
         let asked = asked(&program);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -133,7 +134,7 @@ async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
         assert_eq!(code, Some(0));
         assert!(time < Duration::from_secs(2));
         // With nothing to do it leaves at once.
-        let program = Program::start(h, "idle", 3);
+        let program = Program::start(h, "idle", 3).await;
         program.signal();
         let (code, time) = program.end();
         println!("idle: exit {code:?} after {time:?}");
@@ -146,7 +147,7 @@ async fn at_a_signal_it_is_not_ready_answers_what_was_asked_and_exits_with_0() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
     run(async |h: &Harness| {
-        let program = Program::start(h, "second", 3);
+        let program = Program::start(h, "second", 3).await;
         let holder = held(h).await;
         let waiting = asked(&program);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -159,7 +160,7 @@ async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
         waiting.join().unwrap();
         drop(holder);
         // The time that is set here is shorter than a request waits for a lock.
-        let program = Program::start(h, "late", 1);
+        let program = Program::start(h, "late", 1).await;
         let holder = held(h).await;
         let waiting = asked(&program);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -177,7 +178,7 @@ async fn a_second_signal_or_the_end_of_its_time_ends_it_with_1() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_does_not_end_does_not_keep_it() {
     run(async |h: &Harness| {
-        let program = Program::start(h, "endless", 8);
+        let program = Program::start(h, "endless", 8).await;
         let address = program.main;
         // Without the word of the end, it would be waited for as long as a body may take: ten seconds.
         let endless = std::thread::spawn(move || {

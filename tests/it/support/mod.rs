@@ -21,5 +21,5 @@ pub use logged::statements;
 pub use packed::packed;
 pub use proxy::{Mode, Proxy, Trap};
 pub use samples::*;
-pub use server::{Server, Spawn, free_addresses, http};
+pub use server::{Server, Spawn, free_addresses, http, served_before};
 pub use sql::*;

@@ -39,6 +39,14 @@ pub fn free_addresses() -> [String; 2] {
     ports.map(|port| port.local_addr().unwrap().to_string())
 }
 
+/// Keeps checkpoints in a server's folder as if it had served before: one without the registry's is taken
+/// for a lost one.
+pub async fn served_before(h: &Harness, folder: &Path) {
+    let checkpoints = folder.join("checkpoints");
+    std::fs::create_dir_all(&checkpoints).unwrap();
+    LogNotary::from_pem(LOG_KEY, &checkpoints).unwrap().keep_all(&h.app.db).await.unwrap();
+}
+
 /// A client that waits no longer than a request may take.
 pub fn http() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
@@ -60,10 +68,7 @@ impl Server {
         std::fs::remove_file(&secrets).ok();
         let made = Command::new(env!("CARGO_BIN_EXE_mandate")).args(["secrets-key", "generate"]).arg(&secrets).output().unwrap();
         assert!(made.status.success());
-        // As if it had served before: a folder without the registry's checkpoint is taken for a lost one.
-        let checkpoints = folder.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).unwrap();
-        LogNotary::from_pem(LOG_KEY, &checkpoints).unwrap().keep_all(&h.app.db).await.unwrap();
+        served_before(h, &folder).await;
         let (child, base, health) = spawn(h, &folder);
         let server = Self { child, base, health, folder, spawn };
         server.ready().await;
