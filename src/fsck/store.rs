@@ -124,7 +124,11 @@ fn of_institution(conn: &mut PgConnection, customer: CustomerId) -> BoxStream<'_
                SELECT id, agreement_id, membership_id, proposed_at, approved_at, delivered_at, opens_at, closes_at, accepted_at, withdrawn_at
                FROM account_recovery WHERE customer_id = $1) t
            UNION ALL SELECT 'recipient', to_jsonb(t) FROM recipient t WHERE t.customer_id = $1
-           UNION ALL SELECT 'document', to_jsonb(t) FROM document t WHERE t.customer_id = $1"#,
+           UNION ALL SELECT 'document', to_jsonb(t) FROM (
+               SELECT d.id, d.sha256, d.length, d.media_type, d.stored_at, d.erased_at,
+                      (SELECT sha256(string_agg(p.bytes, ''::bytea ORDER BY p.part)) FROM document_part p
+                       WHERE p.customer_id = d.customer_id AND p.document_id = d.id) AS bytes_sha256
+               FROM document d WHERE d.customer_id = $1) t"#,
         customer as CustomerId
     )
     .fetch(conn)

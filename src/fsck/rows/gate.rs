@@ -207,7 +207,7 @@ impl Rows {
         let place = [("epoch", json!(entry.epoch)), ("index", json!(entry.index)), ("authorised_at", at(now))];
         // The reference of a last file goes with the subjects of its export.
         let is_erased = self.rows.get(&name("export", &[id(export)])).is_some_and(|row| row.columns.get("permit") == Some(&Value::Null));
-        let last = (!is_erased).then(|| ("last", chunk.last.map_or(Value::Null, |last| json!(last))));
+        let last = [("last", chunk.last.filter(|_| !is_erased).map_or(Value::Null, |last| json!(last)))];
         self.insert(
             entry,
             name("export_chunk", &[id(export), json!(chunk.chunk_no)]),

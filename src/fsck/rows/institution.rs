@@ -44,6 +44,7 @@ impl Rows {
             Event::DocumentStored { document, sha256, length, media_type } => {
                 let columns = [
                     ("sha256", bytes(sha256)),
+                    ("bytes_sha256", bytes(sha256)),
                     ("length", json!(length)),
                     ("media_type", json!(media_type)),
                     ("stored_at", now),
@@ -51,7 +52,10 @@ impl Rows {
                 ];
                 self.insert(entry, name("document", &[id(*document)]), columns);
             }
-            Event::DocumentErased { document, .. } => self.update(entry, &name("document", &[id(*document)]), [("erased_at", now)]),
+            Event::DocumentErased { document, .. } => {
+                let columns = [("erased_at", now), ("bytes_sha256", Value::Null)];
+                self.update(entry, &name("document", &[id(*document)]), columns);
+            }
             _ => self.people(entry, event),
         }
     }

@@ -10,7 +10,7 @@ use crate::support::bare;
 
 /// Columns that no entry states, so that no change of them can be found by the entries, and why they
 /// may stand apart.
-const UNSTATED: [(&str, &str); 31] = [
+const UNSTATED: [(&str, &str); 32] = [
     // How an entry is looked up, and what makes it the one answer to an idempotency key; what it says of the
     // platform is in its record.
     ("log_entry", "id"),
@@ -34,6 +34,8 @@ const UNSTATED: [(&str, &str); 31] = [
     ("first_signatory", "withdrawn_by"),
     ("first_signatory", "notice_id"),
     ("document", "stored_by"),
+    // One part is all of the bytes, whatever its number.
+    ("document_part", "part"),
     ("api_key", "name"),
     ("api_key", "created_by"),
     ("api_key", "approved_by"),
@@ -106,6 +108,7 @@ fn thing(table: &str) -> &'static str {
         "instruction_version" | "instruction_term" | "instruction_revocation" | "instruction_usage" => "instruction_id",
         "instruction_confirmation" => "contest_id",
         "authority" => "membership_id",
+        "document_part" => "document_id",
         _ => "id",
     }
 }
@@ -123,6 +126,7 @@ fn another(table: &str) -> &'static str {
         | "recipient"
         | "document" => "'id', gen_random_uuid()",
         "authority" => "'granted_at', '2020-02-02'",
+        "document_part" => "'part', 77",
         "instruction_version" | "instruction_term" => "'version', 77",
         "instruction_revocation" => "'instruction_id', gen_random_uuid()",
         "instruction_confirmation" => "'contest_id', gen_random_uuid()",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Harness, KARI, PRIVACY, export, instruction, with};
 
 /// Tables whose rows are changed.
-pub const SAVED: [&str; 19] = [
+pub const SAVED: [&str; 20] = [
     "log_entry",
     "log_head",
     "log_tile",
@@ -27,6 +27,7 @@ pub const SAVED: [&str; 19] = [
     "api_key",
     "recipient",
     "document",
+    "document_part",
 ];
 
 async fn ended(platform: &Client, export: &str, how: &str, body: Value) {
