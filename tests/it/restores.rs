@@ -10,7 +10,7 @@ use std::process::Command;
 
 use chrono::Duration;
 use mandate::db::Opened;
-use mandate::restore::{OpenedEpoch, opened_epochs, take_in};
+use mandate::restore::{OpenedEpoch, confirm_processor, opened_epochs, take_in};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -298,6 +298,9 @@ async fn restores_without_entries_of_the_registry_leave_every_customer_unconfirm
         let opened = opened_epochs(&back.app.db).await.unwrap();
         let customers: Vec<_> = opened.iter().filter(|epoch| epoch.log.starts_with("cus_")).collect();
         assert!(customers.len() >= 2 && customers.iter().all(|epoch| epoch.unconfirmed && epoch.missing.is_none()), "{customers:?}");
+        let closed = back.ask(&w.platform_on(&back), "closed", &export()).await.expect(503);
+        assert_eq!(closed.text("/type"), "/docs/problems/processor-unconfirmed");
+        confirm_processor(&back.app.db).await.unwrap();
         let refused = back.ask(&w.platform_on(&back), "new", &export()).await.expect(403);
         assert_eq!(reasons(&refused), ["state_unconfirmed"]);
         // Nobody of the customer lost anything: whoever could confirm before can now.

@@ -119,8 +119,11 @@ async fn commands(back: &Harness, w: &World, kept: &Kept, missing: (u64, u64)) {
     assert!(code == Some(0) && again.contains(&lost) && again.contains("1 customers have to confirm"), "{again}");
     let (code, told) = said(back, &["fsck"]);
     assert_eq!(code, Some(0), "{told}");
+    // Who is suspended reads nothing of the customer.
     let kari = back.person(KARI).await;
-    assert_eq!(proofs(back, &kari, kept).await, [404, 404]);
+    assert_eq!(proofs(back, &kari, kept).await, [403, 403]);
+    let customer = back.customer("Nordvik").parse().unwrap();
+    assert_eq!(mandate::restore::missing(&back.app.db, customer).await.unwrap().len(), 1);
     for (pack, why) in [(&kept.early, "fewer"), (&kept.changed, "")] {
         let (code, told) = supplied(back, pack);
         assert!(code == Some(1) && told.contains(why), "{told}");
@@ -137,14 +140,15 @@ async fn commands(back: &Harness, w: &World, kept: &Kept, missing: (u64, u64)) {
     assert!(code == Some(2) && told.contains("nothing is erased until"), "{told}");
     let (code, told) = said(back, &["fsck"]);
     assert_eq!(code, Some(0), "{told}");
+    assert!(mandate::restore::missing(&back.app.db, customer).await.unwrap().is_empty());
 }
 
 /// What was supplied is evidence and no more: what it gave does not hold, and what it ended must be ended first.
 async fn confirmed(back: &Harness, w: &World, kept: &Kept) {
-    let kari = back.person(KARI).await;
+    let kari = people_first(back, &back.person(KARI).await).await;
+    // Control: without `supplied_place` and `supplied_consistency` both are 404.
     assert_eq!(proofs(back, &kari, kept).await, [200, 200]);
     kari.get(&format!("/api/v1/instructions/{}", kept.signed)).await.expect(404);
-    let kari = people_first(back, &kari).await;
     let state = kari.get("/api/v1/evidence/state").await.expect(200).json();
     assert_eq!(state["to_end"].as_array().unwrap().len(), 1, "{state}");
     assert!(state["to_repeat"].as_array().unwrap().iter().any(|act| act.as_str().unwrap().contains("recipient.added")), "{state}");

@@ -13,9 +13,9 @@ use mandate::pack::{PackLog, Verdict, log_file};
 use mandate::restore::take_in;
 use serde_json::{Value, json};
 
-use crate::packs::{check, made};
+use crate::packs::check;
 use crate::restores::{STEPS, dump, removed, restored, step, world};
-use crate::support::{Client, Harness, KARI, LOG_KEY, bare, export, packed, run};
+use crate::support::{Client, Harness, LOG_KEY, bare, export, packed, run};
 
 /// Exit code and words of the Python verifier; `None`: it cannot run here.
 fn by_python(pack: &Path, pinned: &[(String, Note)]) -> Option<(i32, String)> {
@@ -91,13 +91,24 @@ async fn changed(back: &Harness, registry: &[StoredEntry], all: &[StoredEntry], 
     packed(back, registry, &all, back.customer("Nordvik").parse().unwrap()).await.unwrap()
 }
 
-/// What an opening may not say, nor be missing: a change of each, which both verifiers find.
-async fn changed_openings(back: &Harness) {
+/// The entries of the registry's log and of Nordvik's.
+async fn held(back: &Harness) -> (Vec<StoredEntry>, Vec<StoredEntry>) {
     let all = async |log: LogId| {
-        let mut read = back.app.db.read(Role::Worker, "changed", log).await.unwrap();
+        let mut read = back.app.db.read(Role::Worker, "held", log).await.unwrap();
         entries(read.conn(), log, (1, 0), i64::MAX, None).await.unwrap()
     };
-    let (registry, own) = (all(LogId::REGISTRY).await, all(LogId(bare(&back.customer("Nordvik")))).await);
+    (all(LogId::REGISTRY).await, all(LogId(bare(&back.customer("Nordvik")))).await)
+}
+
+/// A pack of Nordvik's, of whom nobody can ask for one before people were confirmed.
+async fn whole(back: &Harness) -> Vec<u8> {
+    let (registry, own) = held(back).await;
+    packed(back, &registry, &own, back.customer("Nordvik").parse().unwrap()).await.unwrap()
+}
+
+/// What an opening may not say, nor be missing: a change of each, which both verifiers find.
+async fn changed_openings(back: &Harness) {
+    let (registry, own) = held(back).await;
     let opening = own.iter().position(|entry| entry.word == "epoch.opened").unwrap();
     judged(back, &changed(back, &registry, &own, |_| ()).await, &[], Verdict::Verified, "nothing changed");
     let said: [(&str, fn(&mut Value)); 5] = [
@@ -139,20 +150,17 @@ async fn packs_of_several_epochs_are_judged_alike_by_both_verifiers() {
         // Two restores one after the other, none of which lost what the other had.
         let back = restored(h, &file).await;
         mandate::app::prepare(&back.app).await.unwrap();
-        let kari = back.person(KARI).await;
-        kari.post("/api/v1/recipients", &json!({})).await.expect(422);
         take_in(&back.app.db, back.app.notary.outside(), &back.app.notary.public_keys(), true).await.unwrap().unwrap();
         mandate::app::prepare(&back.app).await.unwrap();
-        let kari = back.person(KARI).await;
-        all_judged(&back, &made(&back, &kari, &json!({})).await, &kept);
+        all_judged(&back, &whole(&back).await, &kept);
         removed(h, &back).await;
         // The same backup again: of the second and the third epoch nothing is here, and the fourth is opened.
         let back = restored(h, &again).await;
         mandate::app::prepare(&back.app).await.unwrap();
-        let kari = back.person(KARI).await;
+        mandate::restore::confirm_processor(&back.app.db).await.unwrap();
         // An epoch that holds more than its opening.
         back.ask(&w.platform_on(&back), "later", &export()).await.expect(403);
-        let pack = made(&back, &kari, &json!({})).await;
+        let pack = whole(&back).await;
         let report = check(&pack, Vec::new());
         assert_eq!(report.verdict, Verdict::Verified, "{report}");
         all_judged(&back, &pack, &kept);

@@ -37,6 +37,7 @@ struct Under {
 }
 
 async fn under_way(h: &Harness) -> Under {
+    h.app.notary.keep_all(&h.app.db).await.unwrap();
     mandate::app::prepare(&h.app).await.unwrap();
     let (kari, admin) = (h.person(KARI).await, h.person(ADMIN).await);
     let nordvik = format!("/api/admin/v1/customers/{}", h.customer("Nordvik"));

@@ -109,6 +109,7 @@ async fn the_staff_only_narrows(back: &Harness) {
 #[tokio::test]
 async fn restores_that_lost_entries_of_the_processor_leave_its_keys_and_staff_closed_until_operations_confirms() {
     run(async |h: &Harness| {
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         mandate::app::prepare(&h.app).await.unwrap();
         let kari = h.person(KARI).await;
         h.signed(&kari, &instruction()).await;
@@ -168,6 +169,7 @@ async fn restores_that_lost_entries_of_the_processor_leave_its_keys_and_staff_cl
 #[tokio::test]
 async fn restores_that_lost_a_stop_of_a_platform_open_no_gate_by_what_customers_confirm() {
     run(async |h: &Harness| {
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         mandate::app::prepare(&h.app).await.unwrap();
         h.signed(&h.person(KARI).await, &instruction()).await;
         h.app.notary.keep_noted(&h.app.db).await.unwrap();
@@ -191,6 +193,7 @@ async fn restores_that_lost_a_stop_of_a_platform_open_no_gate_by_what_customers_
 #[tokio::test]
 async fn restores_leave_a_suspended_member_the_own_account_until_a_person_confirms_the_member() {
     run(async |h: &Harness| {
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
         mandate::app::prepare(&h.app).await.unwrap();
         let kari = h.person(KARI).await;
         h.signed(&kari, &instruction()).await;
