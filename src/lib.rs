@@ -147,7 +147,7 @@
 //! - Entries that are supplied after a restore are evidence and never state: replay would else decide on what the
 //!   gate did not know. What they ended is demanded before the state can be confirmed, not repeated by the service.
 //! - Where nothing is kept outside it is not known that nothing is missing: that log is unconfirmed after a restore,
-//!   and a database with customers does not begin beside an empty folder.
+//!   and a database with customers does not begin where one of them has entries and no checkpoint outside.
 //! - A log that went on after a restore nobody had noticed is quarantined by the first checkpoint it contradicts. A
 //!   start takes that for no restore, since it may be tampering; a declared restore names what was lost beyond the fork.
 //! - Where the processor's log or the registry lost entries, the gate is closed until operations confirms who and what

@@ -13,12 +13,12 @@ use secrecy::SecretString;
 use super::failure::{Failure, words};
 use super::print::{say, warn};
 use super::{Context, demo, erase, keys, log_keys};
-use crate::base::Instant;
+use crate::base::{Instant, OpsPersonId};
 use crate::db::Db;
 use crate::db::server::data_home;
 use crate::erasure::{BroughtBack, ErasureList, Retention, brought_back};
 use crate::evidence::{Outside, origin};
-use crate::restore::{OpenedEpoch, ProcessorState, confirm_processor, opened_epochs, processor_state, take_in};
+use crate::restore::{OpenedEpoch, ProcessorState, confirm_processor, end_staff, opened_epochs, processor_state, take_in};
 use crate::{pack, restore};
 
 /// What can be done after a restore.
@@ -36,6 +36,9 @@ pub(super) enum Command {
     },
     /// Show who and what counts for the processor now: staff, keys, stops of platforms; with --yes, confirm it
     Confirm {
+        /// First end the access of this person of the staff, who had ended before the loss
+        #[arg(long, value_name = "OPS_PERSON")]
+        end: Vec<OpsPersonId>,
         /// Confirm it: platforms' keys are accepted again, and the staff can agree again
         #[arg(long)]
         yes: bool,
@@ -63,12 +66,17 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
 
 async fn act(db: &Db, outside: &Outside, own: &[[u8; 32]], command: Command, eraser: Option<SecretString>) -> Result<(), Failure> {
     let told = |error| Failure::new(words(&error));
-    if let Command::Confirm { yes } = command {
+    if let Command::Confirm { end, yes } = command {
+        for person in end {
+            end_staff(db, person).await.map_err(told)?;
+            say(format!("the access of {person} is ended"));
+        }
         let state = if yes { confirm_processor(db).await } else { processor_state(db).await }.map_err(told)?;
         counting(&state).iter().for_each(say);
+        say("passwords and second factors are those of the backup: whoever changed one since, or lost one, changes it now");
         say(match (yes, state.unconfirmed) {
             (true, _) => "confirmed: this counts",
-            (false, true) => "UNCONFIRMED: end, revoke and stop what must not count, then: mandate restore confirm --yes",
+            (false, true) => "UNCONFIRMED: end (--end), revoke and stop what must not count, then: mandate restore confirm --yes",
             (false, false) => "nothing has to be confirmed",
         });
         return Ok(());

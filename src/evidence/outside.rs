@@ -120,8 +120,20 @@ impl Outside {
     /// # Errors
     /// When a file cannot be renamed.
     pub fn set_aside(&self, origin: &str) -> Result<()> {
+        self.renamed(origin, "lost.json")
+    }
+
+    /// Sets a file aside that holds no checkpoint, or one that no key of the logs has signed.
+    ///
+    /// # Errors
+    /// As [`Self::set_aside`].
+    pub fn set_aside_unsigned(&self, origin: &str) -> Result<()> {
+        self.renamed(origin, "unsigned.json")
+    }
+
+    fn renamed(&self, origin: &str, to: &str) -> Result<()> {
         let file = self.file(origin)?;
-        match std::fs::rename(&file, file.with_extension("lost.json")) {
+        match std::fs::rename(&file, file.with_extension(to)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::internal(error)),
             _ => Ok(()),
         }

@@ -19,6 +19,9 @@ pub struct Known {
 /// The checkpoints outside: by the name of the log and the epoch. `None`: what is there says nothing.
 pub type Kept = BTreeMap<String, BTreeMap<u32, Option<Known>>>;
 
+/// As many restores may lie between a backup and now; files with names of later epochs are nobody's.
+const MOST_EPOCHS: u32 = 1_000;
+
 /// Which database this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
@@ -65,7 +68,9 @@ pub fn seen(held: &BTreeMap<String, Held>, outside: &Kept) -> Option<RestoreGrou
 /// # Errors
 /// When the epochs are used up.
 pub fn endings(held: &Held, outside: Option<&BTreeMap<u32, Option<Known>>>, fork: Option<u64>) -> Result<(Vec<EndedEpoch>, u32)> {
-    let last = outside.and_then(|epochs| epochs.keys().next_back().copied()).unwrap_or(0).max(held.epoch);
+    // A file that says nothing may be that of an epoch, and not of one that nobody can have reached.
+    let reached = |epoch: u32| epoch <= held.epoch.saturating_add(MOST_EPOCHS);
+    let last = outside.and_then(|epochs| epochs.keys().copied().rfind(|epoch| reached(*epoch))).unwrap_or(0).max(held.epoch);
     let next = last.checked_add(1).ok_or_else(|| Error::internal("an epoch that has no next one"))?;
     let known = |epoch: u32| outside.and_then(|epochs| epochs.get(&epoch).copied().flatten()).map(|known| known.checkpoint);
     let ended = (held.epoch..next).map(|epoch| match epoch == held.epoch {
@@ -81,13 +86,17 @@ pub fn has_lost(ended: &[EndedEpoch]) -> bool {
     ended.iter().any(EndedEpoch::has_lost)
 }
 
-/// True if this is no first start, and still nothing outside says how far the registry had come.
+/// The logs of which nothing outside says how far they had come, though this is no first start: the
+/// registry, the processor's and customers'. A platform's may lack it for ten seconds.
 #[must_use]
-pub fn is_without_checkpoints(held: &BTreeMap<String, Held>, outside: &Kept) -> bool {
-    let is_registrys = |held: &Held| outside.get("registry").is_some_and(|epochs| epochs.get(&held.epoch).is_some_and(Option::is_some));
-    let has_customers = held.iter().any(|(name, held)| name.starts_with("cus_") && (held.size, held.epoch) > (0, 0));
-    let registry = held.get("registry").filter(|held| held.size > u64::from(held.epoch > 1));
-    has_customers && registry.is_some_and(|held| !is_registrys(held))
+pub fn without_checkpoint(held: &BTreeMap<String, Held>, outside: &Kept) -> Vec<String> {
+    let is_customers = |name: &str| name.starts_with("cus_");
+    if !held.iter().any(|(name, held)| is_customers(name) && (held.size, held.epoch) > (0, 0)) {
+        return Vec::new();
+    }
+    let is_known = |name: &str, held: &Held| outside.get(name).and_then(|epochs| epochs.get(&held.epoch)).is_some_and(Option::is_some);
+    let counted = held.iter().filter(|(name, held)| !name.starts_with("platform/") && held.size > u64::from(held.epoch > 1));
+    counted.filter(|(name, held)| !is_known(name, held)).map(|(name, _)| name.clone()).collect()
 }
 
 /// The logs of which the database holds nothing, by their last epoch.
@@ -147,6 +156,8 @@ mod tests {
         }
         assert!(!has_lost(&endings(1, 0, Kept::new()).0), "an empty log has lost nothing that is known");
         assert!(!has_lost(&endings(3, 1, Kept::new()).0), "an opening whose checkpoint is not yet kept");
+        let (ended, next) = endings(1, 7, outside([kept(1, 7, true), (u32::MAX, None)]));
+        assert_eq!((ended.len(), next), (1, 2), "a name that is nobody's");
         // Restored to before an epoch that was opened once: it is not opened again.
         let (ended, next) = endings(1, 4, outside([kept(1, 7, true), kept(2, 3, true)]));
         assert_eq!((missing(&ended), next), (vec![(1, Some((4, 6))), (2, Some((0, 2)))], 3));
@@ -171,11 +182,18 @@ mod tests {
     fn a_database_with_customers_does_not_begin_beside_an_empty_folder() {
         let customer = ("cus_x".to_owned(), Held { epoch: 1, size: 3, root: root(3) });
         let with = |held: BTreeMap<String, Held>| held.into_iter().chain([customer.clone()]).collect::<BTreeMap<_, _>>();
-        assert!(is_without_checkpoints(&with(held(1, 5)), &Kept::new()));
-        assert!(is_without_checkpoints(&with(held(1, 5)), &outside([(1, None)])));
-        assert!(is_without_checkpoints(&with(held(2, 5)), &outside([kept(1, 5, true)])));
-        assert!(!is_without_checkpoints(&with(held(1, 5)), &outside([kept(1, 5, true)])));
-        assert!(!is_without_checkpoints(&with(held(2, 1)), &outside([kept(1, 5, true)])), "declared just now");
-        assert!(!is_without_checkpoints(&held(1, 5), &Kept::new()), "a first start that was broken off");
+        let both = |of_registry: (u32, Option<Known>), size: Option<(u32, Option<Known>)>| {
+            let of_customer = size.into_iter().collect::<BTreeMap<_, _>>();
+            outside([of_registry]).into_iter().chain([("cus_x".to_owned(), of_customer)]).collect::<Kept>()
+        };
+        let without = |held, outside: Kept| without_checkpoint(&with(held), &outside).join(" ");
+        assert_eq!(without(held(1, 5), Kept::new()), "cus_x registry");
+        assert_eq!(without(held(1, 5), both((1, None), Some(kept(1, 3, true)))), "registry");
+        assert_eq!(without(held(2, 5), both(kept(1, 5, true), Some(kept(1, 3, true)))), "registry");
+        assert_eq!(without(held(1, 5), both(kept(1, 5, true), None)), "cus_x", "one file was taken away");
+        assert_eq!(without(held(1, 5), both(kept(1, 5, true), Some((1, None)))), "cus_x");
+        assert_eq!(without(held(1, 5), both(kept(1, 5, true), Some(kept(1, 3, true)))), "");
+        assert_eq!(without(held(2, 1), both(kept(1, 5, true), Some(kept(1, 3, true)))), "", "declared just now");
+        assert!(without_checkpoint(&held(1, 5), &Kept::new()).is_empty(), "a first start that was broken off");
     }
 }

@@ -15,6 +15,6 @@ mod supply;
 pub use api::routes;
 pub use decide::{Database, Held, endings, seen};
 pub use narrowing::{Narrowing, Said};
-pub use processor::{ApiKey, PermitKey, PlatformStop, ProcessorState, Staff, confirm_processor, processor_state};
+pub use processor::{ApiKey, PermitKey, PlatformStop, ProcessorState, Staff, confirm_processor, end_staff, processor_state};
 pub use run::{OpenedEpoch, Taken, opened_epochs, take_in};
 pub use supply::{Missing, missing, supply};

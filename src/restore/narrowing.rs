@@ -13,6 +13,8 @@ pub enum Narrowing {
     Withdrawn(InstructionId),
     /// An export under the instruction was redeemed: if it was for one export, it is used up.
     Used(ExportId, Option<InstructionId>),
+    /// A later version took the place of those before, which are in force again.
+    Superseded(InstructionId, u32),
     /// A version was contested, and not confirmed since.
     Contested(InstructionId, u32),
     /// Exports were stopped, and not released since.
@@ -39,6 +41,9 @@ impl Narrowing {
             Self::Withdrawn(id) => format!("withdraw the instruction {id} again"),
             Self::Used(export, Some(id)) => format!("withdraw the instruction {id}: it was for one export, and {export} was it"),
             Self::Used(export, None) => format!("withdraw the instruction of {export}: it was for one export, and this was it"),
+            Self::Superseded(id, version) => {
+                format!("withdraw the instruction {id}, or sign a version again: version {version} had taken its place")
+            }
             Self::Contested(id, version) => format!("contest version {version} of the instruction {id} again, or withdraw it"),
             Self::Suspended(by) => format!("stop exports again, as {by} had done"),
             Self::Terminated(id) => format!("terminate the agreement {id} again"),
@@ -91,6 +96,7 @@ pub fn said<'e>(entries: impl IntoIterator<Item = &'e SuppliedEntry>) -> Result<
         let Some(event) = entry.event()? else { continue };
         let act = match event {
             Event::InstructionRevoked { instruction, .. } => Narrowing::Withdrawn(instruction),
+            Event::InstructionSigned { instruction, version, .. } if version > 1 => Narrowing::Superseded(instruction, version),
             Event::AgreementTerminated { agreement, .. } => Narrowing::Terminated(agreement),
             Event::MembershipEnded { membership } => Narrowing::MembershipEnded(membership),
             Event::AuthorityEnded { membership, kind } => Narrowing::AuthorityEnded(membership, kind),

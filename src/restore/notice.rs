@@ -33,6 +33,7 @@ pub(super) async fn tell(tx: &mut WriteTx, restore: &Restore, ended: &[EndedEpoc
              2. That person confirms the authority of the others, ends that of whoever must not have it, and revokes keys.\n\
              3. A person with export authority looks through the instructions, withdraws what must not be in force, and\n\
                 confirms the state: POST /api/v1/evidence/state-confirmations.\n\n\
+             Passwords and second factors are those of the backup: whoever changed one since changes it again.\n\
              If you hold a pack of evidence or a checkpoint from that time, keep it: it shows what is missing.\n",
             missing.collect::<String>()
         )

@@ -96,6 +96,24 @@ pub async fn processor_state(db: &Db) -> Result<ProcessorState> {
     store::processor_state(read.conn(), now).await
 }
 
+/// Ends the access of one of the staff before the state is confirmed. At the command line, and nowhere else
+/// then: among the staff may be somebody whose access had ended, who would end the others.
+///
+/// # Errors
+/// [`Error::Conflict`] when nothing has to be confirmed, or the access has ended.
+pub async fn end_staff(db: &Db, id: OpsPersonId) -> Result<()> {
+    let mut tx = db.write(Role::Ops, "end_staff", Lock::Heads, LogId::PROCESSOR, &[]).await?;
+    let now = tx.now();
+    if !store::processor_state(tx.conn(), now).await?.unconfirmed {
+        return Err(Error::conflict("state_confirmed", "The state of the processor needs no confirmation."));
+    }
+    if !store::end_staff(&mut tx, id).await? {
+        return Err(Error::conflict("already_ended", "Nobody of the staff who has access has this id."));
+    }
+    commit_one(tx, NewEntry::new(LogId::PROCESSOR, id, &Actor::system(), Event::OpsPersonEnded { ops_person: id })).await?;
+    Ok(())
+}
+
 /// Confirms the state of the processor: what counts now is as it should be. The registry is held, so that
 /// what is confirmed is what was looked at.
 ///

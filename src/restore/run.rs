@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Database, Held, Kept, Known, endings, has_lost, is_without_checkpoints, lost, seen};
+use super::decide::{Database, Held, Kept, Known, endings, has_lost, lost, seen, without_checkpoint};
 use super::notice;
 use super::store::{self, Restore};
 use crate::base::{Digest, Error, Instant, Order, PageQuery, RestoreId, Result, fresh_id};
@@ -14,6 +14,9 @@ use crate::evidence::{
     append, finish, logs, origin, root_at, root_of_edge,
 };
 use crate::log::list_log_keys;
+
+/// In which another process keeps what it has committed.
+const A_MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A restore that was taken in.
 #[derive(Debug, Clone)]
@@ -84,7 +87,7 @@ pub async fn opened_epochs(db: &Db) -> Result<Vec<OpenedEpoch>> {
 /// When the database does not answer, is empty beside checkpoints of another, or has customers and no
 /// checkpoint beside it; what was opened stays so, and the next call goes on.
 pub async fn take_in(db: &Db, outside: &Outside, own: &[[u8; 32]], declared: bool) -> Result<Option<Taken>> {
-    let (mut declared, mut taken) = (declared, None);
+    let (mut declared, mut taken, mut looked) = (declared, None, false);
     loop {
         let present = Present::read(db, outside, own).await?;
         let restore = match present.unfinished {
@@ -96,8 +99,17 @@ pub async fn take_in(db: &Db, outside: &Outside, own: &[[u8; 32]], declared: boo
             None => {
                 let ground = present.seen().or_else(|| declared.then_some(RestoreGround::Declared));
                 let Some(ground) = ground else {
-                    present.may_begin(taken.is_some())?;
-                    return Ok(taken);
+                    let without = without_checkpoint(&present.held, &present.outside);
+                    if taken.is_some() || without.is_empty() {
+                        return Ok(taken);
+                    }
+                    if looked {
+                        return Err(unknown(&without));
+                    }
+                    // Of a customer who was registered just now it is kept in a moment.
+                    looked = true;
+                    tokio::time::sleep(A_MOMENT).await;
+                    continue;
                 };
                 declared = false;
                 match begin(db, &present, ground).await? {
@@ -115,6 +127,12 @@ pub async fn take_in(db: &Db, outside: &Outside, own: &[[u8; 32]], declared: boo
         tx.commit_housekeeping().await?;
         for lost in &present.lost() {
             outside.set_aside(&lost.origin)?;
+        }
+        // What says nothing stands in the way of checks, and of the next checkpoint of its name.
+        for (name, epochs) in &present.outside {
+            for (epoch, _) in epochs.iter().filter(|(_, known)| known.is_none()) {
+                outside.set_aside_unsigned(&origin(name, epoch))?;
+            }
         }
         let before = taken.map_or(0, |taken: Taken| taken.opened);
         taken = Some(Taken { restore: restore.id, ground: restore.ground, opened: before + opened });
@@ -146,6 +164,9 @@ impl Present {
         };
         let kept: Kept = kept.into_iter().map(|(name, epochs)| read(&name, epochs)).collect();
         let (mut held, mut forks, mut after) = (BTreeMap::new(), BTreeMap::new(), None);
+        let mut read = db.read(Role::OpsRead, "quarantined_logs", LogId::REGISTRY).await?;
+        let quarantined = store::quarantined(read.conn()).await?;
+        drop(read);
         loop {
             let page = page(db, after).await?;
             let Some(last) = page.last() else { break };
@@ -154,7 +175,7 @@ impl Present {
                 held.insert(log.name().to_owned(), Held { epoch: log.epoch, size: log.size, root: log.root });
                 let of_epoch = kept.get(log.name()).and_then(|epochs| epochs.get(&log.epoch).copied().flatten());
                 if let Some(known) = of_epoch
-                    && let Some(fork) = fork(db, outside, log, known.checkpoint).await?
+                    && let Some(fork) = fork(db, outside, log, known.checkpoint, quarantined.contains(&log.id())).await?
                 {
                     forks.insert(log.name().to_owned(), fork);
                 }
@@ -178,22 +199,19 @@ impl Present {
     fn endings(&self, name: &str, held: &Held) -> Result<(Vec<EndedEpoch>, u32)> {
         endings(held, self.outside.get(name), self.forks.get(name).copied())
     }
-    /// Whether what is kept outside says enough to go on without a restore.
-    fn may_begin(&self, has_taken: bool) -> Result<()> {
-        if !has_taken && is_without_checkpoints(&self.held, &self.outside) {
-            return Err(Error::internal(
-                "the database has customers, and the folder of checkpoints holds none of its registry: name the folder that was used \
-                 before, or, if it is lost, say `mandate restore declare`",
-            ));
-        }
-        for (name, held) in self.held.iter().filter(|(_, held)| held.size > u64::from(held.epoch > 1)) {
-            if self.outside.get(name).is_none_or(|epochs| !epochs.get(&held.epoch).is_some_and(Option::is_some)) && !self.outside.is_empty()
-            {
-                tracing::error!(log = name, "ALARM: a log has entries, and no checkpoint of it is outside the database");
-            }
-        }
-        Ok(())
+}
+
+/// Why a start ends where it is not known how far logs had come: what a restore lost would else be kept as
+/// if it had never been.
+fn unknown(without: &[String]) -> Error {
+    for name in without {
+        tracing::error!(log = name, "ALARM: a log has entries, and no checkpoint of it is outside the database");
     }
+    Error::internal(format!(
+        "the folder of checkpoints holds none of {}{}: put back the folder that was used before, or, if it is lost, say `mandate restore declare`",
+        without.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", "),
+        if without.len() > 3 { " and others" } else { "" }
+    ))
 }
 
 /// A kept checkpoint, if a key of the logs has signed it for this origin.
@@ -209,8 +227,8 @@ fn known(origin: &str, kept: &KeptCheckpoint, database: &Database, keys: &[[u8; 
 }
 
 /// Up to how many entries a log that does not continue its checkpoint is known to be the one that was
-/// kept: as many as were verified. `None`: it does.
-async fn fork(db: &Db, outside: &Outside, log: &LogView, known: KnownCheckpoint) -> Result<Option<u64>> {
+/// kept: as many as were verified. `None`: it does, or is shorter and was not found to contradict it.
+async fn fork(db: &Db, outside: &Outside, log: &LogView, known: KnownCheckpoint, is_quarantined: bool) -> Result<Option<u64>> {
     let (id, epoch) = (LogId(log.id()), i32::try_from(log.epoch).map_err(Error::internal)?);
     let is_same = async |size: u64, root: Digest| -> Result<bool> {
         Ok(match size.cmp(&log.size) {
@@ -219,7 +237,7 @@ async fn fork(db: &Db, outside: &Outside, log: &LogView, known: KnownCheckpoint)
             std::cmp::Ordering::Less => root_at(db, id, epoch, size).await? == Some(root),
         })
     };
-    if known.size > log.size || is_same(known.size, known.root).await? {
+    if (known.size > log.size && !is_quarantined) || is_same(known.size, known.root).await? {
         return Ok(None);
     }
     Ok(match outside.verified(&log.origin) {

@@ -48,6 +48,18 @@ pub(super) async fn begin(tx: &mut WriteTx, restore: &Restore, database: &Databa
     Ok(sqlx::query_scalar!(r#"SELECT end_sessions($1) AS "ended!""#, now as Instant).fetch_one(tx.conn()).await?)
 }
 
+/// The logs in quarantine.
+pub(super) async fn quarantined(conn: &mut PgConnection) -> Result<Vec<uuid::Uuid>> {
+    Ok(sqlx::query_scalar!("SELECT customer_id FROM log_quarantine").fetch_all(conn).await?)
+}
+
+/// Ends the access of one of the staff. False if it has ended.
+pub(super) async fn end_staff(tx: &mut WriteTx, id: OpsPersonId) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!("UPDATE ops_person SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id as OpsPersonId, now as Instant);
+    Ok(done.execute(tx.conn()).await?.rows_affected() == 1)
+}
+
 /// Ends it, once every log has opened its epoch. False if another process did.
 pub(super) async fn finish(conn: &mut PgConnection, id: RestoreId, now: Instant) -> Result<bool> {
     let done = sqlx::query!("UPDATE restore SET finished_at = $2 WHERE id = $1 AND finished_at IS NULL", id as RestoreId, now as Instant);
@@ -182,6 +194,15 @@ pub(super) async fn is_open(conn: &mut PgConnection, log: LogId, act: &Narrowing
                   AND NOT EXISTS (SELECT 1 FROM instruction_revocation r WHERE r.customer_id = $1 AND r.instruction_id = $2)
                   AND NOT EXISTS (SELECT 1 FROM instruction_contest c WHERE c.customer_id = $1 AND c.instruction_id = $2 AND c.version = $3
                       AND NOT EXISTS (SELECT 1 FROM instruction_confirmation f WHERE f.customer_id = $1 AND f.contest_id = c.id)) AS "open!""#,
+            log.0,
+            *id as InstructionId,
+            i32::try_from(*version).map_err(Error::internal)?
+        )
+        .fetch_one(conn),
+        Narrowing::Superseded(id, version) => sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM instruction_version v WHERE v.customer_id = $1 AND v.instruction_id = $2 AND v.version < $3)
+                  AND NOT EXISTS (SELECT 1 FROM instruction_version v WHERE v.customer_id = $1 AND v.instruction_id = $2 AND v.version >= $3)
+                  AND NOT EXISTS (SELECT 1 FROM instruction_revocation r WHERE r.customer_id = $1 AND r.instruction_id = $2) AS "open!""#,
             log.0,
             *id as InstructionId,
             i32::try_from(*version).map_err(Error::internal)?

@@ -93,13 +93,14 @@ async fn an_act_whose_checkpoint_cannot_be_kept_stands_and_its_key_tries_again()
 #[tokio::test]
 async fn the_start_keeps_what_was_left_behind() {
     run(async |h: &Harness| {
-        // A process that ended before it had kept what it recorded.
-        h.app.notary.keep_noted(&h.app.db).await.unwrap();
-        let kari = h.person(KARI).await;
-        let customer = h.customer("Nordvik");
-        assert_eq!(outside(h, &customer), None);
-        // The alarm is meant here.
-        let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+        h.app.notary.keep_all(&h.app.db).await.unwrap();
+        let (kari, customer) = (h.person(KARI).await, h.customer("Nordvik"));
+        // A process that ended before it had kept what the gate recorded.
+        let other = h.another(&h.database.urls, 2);
+        let platform = Client { router: mandate::app::router(other.clone()).unwrap(), ..h.platform("itslearning") };
+        h.ask(&platform, "left", &export()).await.expect(403);
+        other.db.close().await;
+        assert_eq!(outside(h, &customer), Some(size(&kari).await - 1));
         mandate::app::prepare(&h.app).await.unwrap();
         assert_eq!(outside(h, &customer), Some(size(&kari).await));
         for name in ["registry", "processor", "platform/itslearning"] {

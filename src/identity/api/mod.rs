@@ -86,7 +86,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(OPS_READERS, http!(ops_people::list_ops_people)),
         Route::new(OPS_ADMIN, http!(ops_people::add_ops_person)),
         Route::new(APPROVING_STAFF, http!(ops_people::approve_ops_person)),
-        Route::new(OPS_ADMIN, http!(ops_people::end_ops_person)).while_unconfirmed(),
+        Route::new(OPS_ADMIN, http!(ops_people::end_ops_person)),
         Route::new(NAMING, http!(first_signatory::propose_first_signatory)),
         Route::new(NAMING, http!(first_signatory::approve_first_signatory)),
         Route::new(WITHDRAWING, http!(first_signatory::withdraw_first_signatory)).while_unconfirmed(),
