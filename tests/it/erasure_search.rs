@@ -243,6 +243,15 @@ fn in_files(folder: &Path) -> (Vec<String>, usize) {
 /// The files of this database, where its server is this run's own; every table is written anew first, so
 /// that no row that is dead stays in them.
 async fn in_database_files(owner: &mut PgConnection) -> Option<Vec<String>> {
+    // A read that was let go is rolled back a moment later; until then its snapshot keeps dead rows.
+    let held = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)";
+    for _ in 0..500 {
+        if sqlx::query_scalar::<_, i64>(held).fetch_one(&mut *owner).await.unwrap() == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     try_sql(owner, "VACUUM FULL").await.unwrap();
     let oid: i64 =
         sqlx::query_scalar("SELECT oid::bigint FROM pg_database WHERE datname = current_database()").fetch_one(&mut *owner).await.unwrap();
