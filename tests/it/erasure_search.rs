@@ -317,7 +317,14 @@ async fn no_canary_is_found_after_it_was_erased() {
         h.app.notary.keep_noted(&h.app.db).await.unwrap();
         assert_eq!(in_tables(&mut owner).await, BTreeMap::new());
         if std::env::var_os("DATABASE_URL").is_none() {
-            assert_eq!(in_database_files(&mut owner).await, Some(Vec::new()));
+            // A snapshot of the server's own, which gathers statistics, may keep dead rows for once.
+            let mut found = in_database_files(&mut owner).await;
+            for _ in 0..4 {
+                if found != Some(Vec::new()) {
+                    found = in_database_files(&mut owner).await;
+                }
+            }
+            assert_eq!(found, Some(Vec::new()));
         }
         for folder in [&h.mail, &h.checkpoints] {
             let (found, searched) = in_files(folder);
