@@ -24,8 +24,8 @@ async fn take(h: &Harness, declared: bool) -> mandate::base::Result<Option<manda
     take_in(&h.app.db, h.app.notary.outside(), &h.app.notary.public_keys(), declared).await
 }
 
-// Negative controls, still to be taken out: without the comparison in `LogNotary::keep_one` the act is answered 201;
-// without the quarantine there, the gate goes on permitting.
+// Negative control, seen to fail: without the quarantine in `LogNotary::keep_one` the gate goes on permitting
+// (201). Without the comparison there the act is answered 201; not taken out since.
 #[tokio::test]
 async fn a_log_that_contradicts_its_checkpoint_is_quarantined_at_once_and_has_lost_what_a_declared_restore_says() {
     for sizes in [[0, 0], [50, 0], [0, 3]] {
@@ -65,8 +65,8 @@ async fn contradicted(h: &Harness, [more, less]: [u64; 2]) {
     assert!(refused["reasons"].as_array().unwrap().iter().any(|reason| reason["code"] == "state_unconfirmed"), "{refused}");
 }
 
-// Negative controls, still to be taken out: with `has_lost` of an unknown size false nobody has to confirm; without
-// `without_checkpoint` the service starts.
+// Negative control, seen to fail: without `without_checkpoint` the service starts. With `has_lost` of an unknown
+// size false nobody has to confirm: still to be taken out.
 #[tokio::test]
 async fn where_nothing_is_kept_it_is_not_known_that_nothing_is_missing() {
     for only_one in [false, true] {
@@ -100,7 +100,7 @@ async fn where_nothing_is_kept_it_is_not_known_that_nothing_is_missing() {
     }
 }
 
-// Negative control, still to be taken out: without the signature asked for in `restore::run::known`, every log
+// Negative control, seen to fail: without the signature asked for in `restore::run::known`, every log
 // opens an epoch.
 #[tokio::test]
 async fn a_file_that_no_key_of_the_logs_has_signed_shows_no_restore_and_is_told() {
